@@ -13,6 +13,10 @@
 #define VSWAP_ATTRIBUTE(x)
 #endif
 
+// absl's older names of the same: whichever header comes first.
+#undef GUARDED_BY
+#undef PT_GUARDED_BY
+#undef NO_THREAD_SAFETY_ANALYSIS
 #define GUARDED_BY(x) VSWAP_ATTRIBUTE(guarded_by(x))
 #define PT_GUARDED_BY(x) VSWAP_ATTRIBUTE(pt_guarded_by(x))
 #define REQUIRES(...) VSWAP_ATTRIBUTE(requires_capability(__VA_ARGS__))
