@@ -1,0 +1,50 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "services/common/executor.h"
+#include "services/frontend/placement.h"
+#include "services/frontend/releaser.h"
+
+namespace vswap {
+
+// What the paths count; read by the metrics and the status page. Every refusal and discard has a counter.
+struct FrontEndCounters {
+  std::atomic<uint64_t> stored_zero{0};
+  std::atomic<uint64_t> stored_compressed{0};
+  std::atomic<uint64_t> stored_physical{0};
+  std::atomic<uint64_t> loaded_none{0};
+  std::atomic<uint64_t> loaded_zero{0};
+  std::atomic<uint64_t> loaded_compressed{0};
+  std::atomic<uint64_t> loaded_physical{0};
+  std::atomic<uint64_t> freed{0};
+  std::atomic<uint64_t> prefetched{0};
+  std::atomic<uint64_t> moved{0};
+  std::atomic<uint64_t> bytes_in{0};   // page bytes received with stores
+  std::atomic<uint64_t> bytes_out{0};  // page bytes sent with loads
+  std::atomic<uint64_t> rejected_no_room{0};
+  std::atomic<uint64_t> rejected_invalid{0};
+  std::atomic<uint64_t> rejected_corrupt{0};
+  std::atomic<uint64_t> rejected_unavailable{0};
+  std::atomic<uint64_t> stores_fenced{0};
+  std::atomic<uint64_t> overlap_waits{0};
+  std::atomic<uint64_t> incompressible{0};
+  std::atomic<uint64_t> loads_data_loss{0};
+  std::atomic<uint64_t> loads_unavailable{0};
+  std::atomic<uint64_t> load_retries{0};
+  std::atomic<uint64_t> pages_marked_lost{0};
+  std::atomic<uint64_t> pages_revived{0};
+  std::atomic<uint64_t> orphans_deleted{0};
+};
+
+// What the paths share; owned by FrontEnd and alive as long as any call.
+struct FrontEndContext {
+  const Placement& placement;
+  Releaser& releaser;
+  OverlapGate& gate;
+  Executor& executor;
+  FrontEndCounters& counters;
+};
+
+}  // namespace vswap

@@ -1,0 +1,154 @@
+#include "services/frontend/entry_table.h"
+
+#include <algorithm>
+
+namespace vswap {
+
+SpaceCounts& SpaceCounts::operator+=(const SpaceCounts& other) {
+  zero_pages += other.zero_pages;
+  compressed_pages += other.compressed_pages;
+  physical_pages += other.physical_pages;
+  lost_pages += other.lost_pages;
+  compressed_bytes += other.compressed_bytes;
+  physical_bytes += other.physical_bytes;
+  return *this;
+}
+
+const EntryTable::Cluster* EntryTable::Find(SpaceId space, Offset offset) const {
+  const auto it = clusters_.find(KeyOf(space, offset));
+  return it == clusters_.end() ? nullptr : it->second.get();
+}
+
+EntryTable::Cluster& EntryTable::FindOrMake(SpaceId space, Offset offset) {
+  std::unique_ptr<Cluster>& cluster = clusters_[KeyOf(space, offset)];
+  if (!cluster) {
+    cluster = std::make_unique<Cluster>();
+  }
+  return *cluster;
+}
+
+Entry EntryTable::Get(SpaceId space, Offset offset) const {
+  const Cluster* cluster = Find(space, offset);
+  if (cluster == nullptr) {
+    return {};
+  }
+  const uint64_t slot = offset % kClusterSlots;
+  return {cluster->words[slot], cluster->companions[slot]};
+}
+
+Entry EntryTable::Publish(SpaceId space, Offset offset, Entry entry) {
+  Cluster& cluster = FindOrMake(space, offset);
+  const uint64_t slot = offset % kClusterSlots;
+  const Entry old{cluster.words[slot], cluster.companions[slot]};
+  cluster.words[slot] = entry.word;
+  cluster.companions[slot] = entry.companion;
+  cluster.words_used += (entry.word.bits() != 0) - (old.word.bits() != 0);
+  Count(space, old, -1);
+  Count(space, entry, +1);
+  DropIfEmpty(space, offset);
+  return old;
+}
+
+void EntryTable::MarkSeen(SpaceId space, Offset offset, bool seen) {
+  Cluster& cluster = FindOrMake(space, offset);
+  Companion& companion = cluster.companions[offset % kClusterSlots];
+  companion = companion.WithSeen(seen);
+  DropIfEmpty(space, offset);
+}
+
+EntryTable::InFlight& EntryTable::InFlightOf(SpaceId space, Offset offset) {
+  Cluster& cluster = FindOrMake(space, offset);
+  if (!cluster.in_flight) {
+    cluster.in_flight = std::make_unique<std::array<InFlight, kClusterSlots>>();
+  }
+  InFlight& record = (*cluster.in_flight)[offset % kClusterSlots];
+  cluster.slots_in_flight += record.count == 0;
+  return record;
+}
+
+const EntryTable::InFlight* EntryTable::FindInFlight(SpaceId space, Offset offset) const {
+  const Cluster* cluster = Find(space, offset);
+  if (cluster == nullptr || !cluster->in_flight) {
+    return nullptr;
+  }
+  const InFlight& record = (*cluster->in_flight)[offset % kClusterSlots];
+  return record.count == 0 ? nullptr : &record;
+}
+
+void EntryTable::Settle(SpaceId space, Offset offset) {
+  Cluster& cluster = FindOrMake(space, offset);
+  (*cluster.in_flight)[offset % kClusterSlots] = InFlight{};
+  if (--cluster.slots_in_flight == 0) {
+    cluster.in_flight.reset();
+  }
+  DropIfEmpty(space, offset);
+}
+
+void EntryTable::DropIfEmpty(SpaceId space, Offset offset) {
+  const auto it = clusters_.find(KeyOf(space, offset));
+  if (it->second->words_used == 0 && it->second->slots_in_flight == 0) {
+    clusters_.erase(it);
+  }
+}
+
+void EntryTable::ForEach(SpaceId space, Extent extent,
+                         const std::function<void(Offset, const Entry&)>& visit) const {
+  const Offset end = extent.offset + extent.pages;
+  for (Offset offset = extent.offset; offset < end;) {
+    const Offset cluster_end = std::min(end, (offset / kClusterSlots + 1) * kClusterSlots);
+    if (const Cluster* cluster = Find(space, offset)) {
+      for (Offset at = offset; at < cluster_end; ++at) {
+        const uint64_t slot = at % kClusterSlots;
+        const bool in_flight = cluster->in_flight && (*cluster->in_flight)[slot].count != 0;
+        if (cluster->words[slot].bits() != 0 || in_flight) {
+          visit(at, {cluster->words[slot], cluster->companions[slot]});
+        }
+      }
+    }
+    offset = cluster_end;
+  }
+}
+
+void EntryTable::ForEach(
+    const std::function<void(SpaceId, Offset, const Entry&)>& visit) const {
+  for (const auto& [key, cluster] : clusters_) {
+    for (uint32_t slot = 0; slot < kClusterSlots; ++slot) {
+      if (cluster->words[slot].bits() != 0) {
+        visit(key.space, key.cluster * kClusterSlots + slot,
+              {cluster->words[slot], cluster->companions[slot]});
+      }
+    }
+  }
+}
+
+void EntryTable::Count(SpaceId space, const Entry& entry, int64_t sign) {
+  if (!entry.word.live()) {
+    return;
+  }
+  SpaceCounts& counts = counts_[space];
+  const uint64_t page = static_cast<uint64_t>(sign);
+  const uint64_t bytes = page * entry.companion.stored_bytes();
+  switch (entry.word.kind()) {
+    case Backing::kNone:
+      break;
+    case Backing::kZero:
+      counts.zero_pages += page;
+      break;
+    case Backing::kCompressed:
+      counts.compressed_pages += page;
+      counts.compressed_bytes += bytes;
+      break;
+    case Backing::kPhysical:
+      counts.physical_pages += page;
+      counts.physical_bytes += bytes;
+      break;
+    case Backing::kLost:
+      counts.lost_pages += page;
+      break;
+  }
+  if (counts == SpaceCounts{}) {
+    counts_.erase(space);
+  }
+}
+
+}  // namespace vswap

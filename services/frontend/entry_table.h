@@ -1,0 +1,96 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <unordered_map>
+
+#include "services/common/ids.h"
+#include "services/frontend/backing.h"
+
+namespace vswap {
+
+// Pages and bytes by backing kind.
+struct SpaceCounts {
+  uint64_t zero_pages = 0;
+  uint64_t compressed_pages = 0;
+  uint64_t physical_pages = 0;
+  uint64_t lost_pages = 0;
+  uint64_t compressed_bytes = 0;
+  uint64_t physical_bytes = 0;
+
+  uint64_t used_slots() const {
+    return zero_pages + compressed_pages + physical_pages + lost_pages;
+  }
+  SpaceCounts& operator+=(const SpaceCounts& other);
+  bool operator==(const SpaceCounts&) const = default;
+};
+
+// The entries of one shard: clusters of 512 slots, which exist only while they hold a word or a change under way.
+//
+// 12 bytes a slot plus about 100 a cluster; bad at sparse use, where a lone slot costs a whole cluster (6 KiB).
+// Externally synchronised: by the mutex of its shard.
+class EntryTable {
+ public:
+  // Changes of a slot that have begun and are not yet published.
+  struct InFlight {
+    Version enqueued = 0;  // newest version that is in the log's queue
+    uint32_t count = 0;
+  };
+
+  Entry Get(SpaceId space, Offset offset) const;
+
+  // Replaces the entry and keeps the counts; a zero word empties the slot. Returns what was there.
+  Entry Publish(SpaceId space, Offset offset, Entry entry);
+
+  // Sets or clears the companion's seen flag.
+  void MarkSeen(SpaceId space, Offset offset, bool seen);
+
+  // The slot's changes under way, for the caller to count in (count 0: made now). Valid until the next call of another
+  // method. After lowering the count to 0 call Settle.
+  InFlight& InFlightOf(SpaceId space, Offset offset);
+  // Like it, but null where there is none.
+  const InFlight* FindInFlight(SpaceId space, Offset offset) const;
+  // Forgets a slot's changes once their count is 0, and the cluster once it holds nothing.
+  void Settle(SpaceId space, Offset offset);
+
+  // Calls visit for every slot of the extent that holds a word (also a none word with a version) or has changes
+  // under way. Costs what the existing clusters hold, not the length. Visitors must not call back into the table.
+  void ForEach(SpaceId space, Extent extent,
+               const std::function<void(Offset, const Entry&)>& visit) const;
+  // All slots that hold a word, in no order.
+  void ForEach(const std::function<void(SpaceId, Offset, const Entry&)>& visit) const;
+
+  uint64_t cluster_count() const { return clusters_.size(); }
+  const std::unordered_map<SpaceId, SpaceCounts>& counts() const { return counts_; }
+
+ private:
+  struct Key {
+    SpaceId space;
+    uint64_t cluster;
+    bool operator==(const Key&) const = default;
+  };
+  struct KeyHash {
+    size_t operator()(const Key& key) const { return Mix64(Mix64(key.space) ^ key.cluster); }
+  };
+  struct Cluster {
+    std::array<Word, kClusterSlots> words;
+    std::array<Companion, kClusterSlots> companions;
+    uint32_t words_used = 0;      // words that are not zero
+    uint32_t slots_in_flight = 0;  // InFlight records whose count is not 0, or that are being made
+    // Only while something is under way.
+    std::unique_ptr<std::array<InFlight, kClusterSlots>> in_flight;
+  };
+
+  static Key KeyOf(SpaceId space, Offset offset) { return {space, offset / kClusterSlots}; }
+  const Cluster* Find(SpaceId space, Offset offset) const;
+  Cluster& FindOrMake(SpaceId space, Offset offset);
+  void Count(SpaceId space, const Entry& entry, int64_t sign);
+  void DropIfEmpty(SpaceId space, Offset offset);
+
+  std::unordered_map<Key, std::unique_ptr<Cluster>, KeyHash> clusters_;
+  std::unordered_map<SpaceId, SpaceCounts> counts_;
+};
+
+}  // namespace vswap

@@ -1,0 +1,505 @@
+#include "services/frontend/front_end.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "services/frontend/mover.h"
+#include "services/frontend/reconcile.h"
+#include "services/frontend/validate.h"
+#include "vswap/v1/cluster.pb.h"
+
+namespace vswap {
+namespace {
+
+constexpr uint32_t kReadSlots = 16384;
+constexpr int kOpenTriesMax = 16;
+constexpr char kClusterKey[] = "cluster";
+constexpr char kSpacesPrefix[] = "spaces/";
+constexpr char kShardsPrefix[] = "shards/";
+constexpr char kNextSpaceKey[] = "next/space";
+
+std::string ShardKey(ShardId shard) {
+  char key[32];
+  std::snprintf(key, sizeof(key), "%s%05u", kShardsPrefix, shard);
+  return key;
+}
+
+Status Damaged(const std::string& key) {
+  return MakeError(StatusCode::kDataLoss, "coordinator: the record " + key + " cannot be read");
+}
+
+SpaceInfo ToInfo(const v1::SpaceRecord& record) {
+  return {record.space(), record.name(), record.pages(), record.holder()};
+}
+
+// Counts answers and passes the first failure on when all have come.
+class Gather {
+ public:
+  Gather(size_t count, std::function<void(Status)> done) : missing_(count), done_(std::move(done)) {}
+
+  void Answer(const Status& status) {
+    Status result;
+    {
+      MutexLock lock(mutex_);
+      if (result_.ok()) {
+        result_ = status;
+      }
+      if (--missing_ != 0) {
+        return;
+      }
+      result = result_;
+    }
+    done_(std::move(result));
+  }
+
+ private:
+  Mutex mutex_;
+  size_t missing_ GUARDED_BY(mutex_);
+  Status result_ GUARDED_BY(mutex_);
+  const std::function<void(Status)> done_;
+};
+
+Status CheckName(std::string_view field, const std::string& name) {
+  return name.empty() || name.size() > FrontEnd::Options::kNameBytesMax
+             ? InvalidField(field, std::to_string(name.size()) + " bytes long",
+                            "1..255 bytes")
+             : Status();
+}
+
+}  // namespace
+
+FrontEnd::FrontEnd(Options options, Coordinator& coordinator, std::vector<TableLog*> log_replicas,
+                   Placement placement, Executor& executor)
+    : options_(std::move(options)),
+      coordinator_(coordinator),
+      log_replicas_(std::move(log_replicas)),
+      placement_(std::move(placement)),
+      executor_(executor),
+      releaser_(placement_, executor),
+      gate_(std::make_shared<OverlapGate>(executor)),
+      context_{placement_, releaser_, *gate_, executor, counters_} {}
+
+void FrontEnd::Start(std::function<void(Status)> done) {
+  coordinator_.Get(kClusterKey, [this, done](StatusOr<std::optional<KeyValue>> found) {
+    if (!found.ok()) {
+      return done(found.status());
+    }
+    v1::ClusterRecord record;
+    if (found->has_value()) {
+      if (!record.ParseFromString((*found)->value) || record.shard_count() == 0 ||
+          record.shard_count() > kShardCountMax) {
+        return done(Damaged(kClusterKey));
+      }
+      return TakeShards(record.shard_count(), done);
+    }
+    record.set_shard_count(options_.shard_count);
+    coordinator_.Commit({{{kClusterKey, 0}}, {{kClusterKey, record.SerializeAsString()}}, {}},
+                        [this, done](StatusOr<TransactionReply> reply) {
+                          if (!reply.ok()) {
+                            return done(reply.status());
+                          }
+                          // Made by us or by another front-end: either way it is there now.
+                          Start(done);
+                        });
+  });
+}
+
+void FrontEnd::TakeShards(uint32_t shard_count, std::function<void(Status)> done) {
+  coordinator_.List(kShardsPrefix, [this, shard_count,
+                                    done](StatusOr<std::vector<KeyValue>> found) {
+    if (!found.ok()) {
+      return done(found.status());
+    }
+    std::map<std::string, KeyValue> known;
+    for (KeyValue& record : *found) {
+      known[record.key] = std::move(record);
+    }
+    Transaction take;
+    for (ShardId id = 0; id < shard_count; ++id) {
+      const std::string key = ShardKey(id);
+      v1::ShardRecord record;
+      if (const auto it = known.find(key);
+          it != known.end() && !record.ParseFromString(it->second.value)) {
+        return done(Damaged(key));
+      }
+      record.set_owner(options_.id);
+      record.set_epoch(record.epoch() + 1);
+      take.compares.push_back({key, known[key].revision});
+      take.puts.push_back({key, record.SerializeAsString()});
+      shards_.push_back(std::make_shared<Shard>(Shard::Options{.id = id, .epoch = record.epoch()},
+                                                log_replicas_, executor_));
+    }
+    coordinator_.Commit(std::move(take), [this, done](StatusOr<TransactionReply> reply) {
+      if (!reply.ok() || !reply->succeeded) {
+        return done(reply.ok() ? MakeError(StatusCode::kAborted,
+                                           "another front-end took the shards meanwhile")
+                               : reply.status());
+      }
+      StartShards(done);
+    });
+  });
+}
+
+void FrontEnd::StartShards(std::function<void(Status)> done) {
+  const auto finish = [this, done](const Status& status) {
+    if (!status.ok()) {
+      return done(status);
+    }
+    coordinator_.List(kSpacesPrefix, [this, done](StatusOr<std::vector<KeyValue>> found) {
+      if (!found.ok()) {
+        return done(found.status());
+      }
+      for (const KeyValue& entry : *found) {
+        v1::SpaceRecord record;
+        if (!record.ParseFromString(entry.value)) {
+          return done(Damaged(entry.key));
+        }
+        MutexLock lock(mutex_);
+        spaces_[record.space()] = ToInfo(record);
+      }
+      serving_ = true;
+      done(Status());
+      Reconcile(context_, shards_, [this] { reconciled_ = true; });
+    });
+  };
+  const auto gather = std::make_shared<Gather>(shards_.size(), finish);
+  for (const auto& shard : shards_) {
+    // Every replica refuses older epochs before anything is read.
+    const auto sealed = std::make_shared<Gather>(
+        log_replicas_.size(), [this, shard, gather](const Status& status) {
+          if (!status.ok()) {
+            return gather->Answer(status);
+          }
+          ReadShard(shard, "", [gather](const Status& read) { gather->Answer(read); });
+        });
+    for (TableLog* replica : log_replicas_) {
+      replica->Seal(shard->id(), shard->epoch(),
+                    [this, shard, sealed, replica](const StatusOr<LogEnd>& end) {
+                      if (end.ok() && replica == log_replicas_.front()) {
+                        shard->Restore(*end);
+                      }
+                      sealed->Answer(end.status());
+                    });
+    }
+  }
+}
+
+void FrontEnd::ReadShard(std::shared_ptr<Shard> shard, std::string cursor,
+                         std::function<void(Status)> done) {
+  log_replicas_.front()->Read(
+      shard->id(), std::move(cursor), kReadSlots,
+      [this, shard, done](const StatusOr<LogReadReply>& reply) {
+        if (!reply.ok()) {
+          return done(reply.status());
+        }
+        for (const SlotRecord& record : reply->slots) {
+          if (Status status = shard->Restore(record); !status.ok()) {
+            return done(std::move(status));
+          }
+        }
+        if (reply->next_cursor.empty()) {
+          shard->Start(done);
+        } else {
+          ReadShard(shard, reply->next_cursor, done);
+        }
+      });
+}
+
+void FrontEnd::Stop() {
+  serving_ = false;
+  for (const auto& shard : shards_) {
+    shard->Stop();
+  }
+}
+
+bool FrontEnd::Idle() const {
+  return std::ranges::all_of(shards_, [](const auto& shard) { return shard->Idle(); }) &&
+         releaser_.pending() == 0;
+}
+
+struct FrontEnd::Opening {
+  OpenCall call;
+  Callback<OpenReply> done;
+  int tries = 0;
+  v1::SpaceRecord record;
+};
+
+void FrontEnd::Open(OpenCall call, Callback<OpenReply> done) {
+  Status bad = CheckName("name", call.name);
+  if (bad.ok()) {
+    bad = CheckName("holder", call.holder);
+  }
+  if (bad.ok() && call.create_pages > kSpacePagesMax) {
+    bad = InvalidField("create_pages", std::to_string(call.create_pages), "0..2^41");
+  }
+  if (bad.ok() && !serving_) {
+    bad = MakeError(ErrorReason::kNotServing, "the front-end is starting or stopping");
+  }
+  if (!bad.ok()) {
+    return done(std::move(bad));
+  }
+  TryOpen(std::make_shared<Opening>(Opening{std::move(call), std::move(done), 0, {}}));
+}
+
+void FrontEnd::TryOpen(std::shared_ptr<Opening> opening) {
+  if (++opening->tries > kOpenTriesMax) {
+    return opening->done(MakeError(StatusCode::kAborted, "others open this space all the time"));
+  }
+  const std::string key = kSpacesPrefix + opening->call.name;
+  coordinator_.Get(key, [this, opening, key](StatusOr<std::optional<KeyValue>> found) {
+    if (!found.ok()) {
+      return opening->done(found.status());
+    }
+    const OpenCall& call = opening->call;
+    v1::SpaceRecord& record = opening->record;
+    record.Clear();
+    if (found->has_value()) {
+      if (!record.ParseFromString((*found)->value)) {
+        return opening->done(Damaged(key));
+      }
+      if (!record.holder().empty() && record.holder() != call.holder && !call.take_over) {
+        return opening->done(
+            MakeError(ErrorReason::kAttached, "space " + call.name + " is attached by holder " +
+                                                  record.holder() + "; ask to take it over"));
+      }
+    } else if (call.create_pages == 0) {
+      return opening->done(MakeError(ErrorReason::kUnknownSpace,
+                                     "name: there is no space " + call.name +
+                                         ", and create_pages is 0"));
+    }
+    record.set_name(call.name);
+    record.set_holder(call.holder);
+    record.set_token(record.token() + 1);
+    if (found->has_value()) {
+      return CommitOpen(opening, (*found)->revision, key, 0);
+    }
+    coordinator_.Get(kNextSpaceKey, [this, opening, key](StatusOr<std::optional<KeyValue>> next) {
+      if (!next.ok()) {
+        return opening->done(next.status());
+      }
+      opening->record.set_space(next->has_value() ? std::stoull((*next)->value) : 1);
+      opening->record.set_pages(opening->call.create_pages);
+      CommitOpen(opening, 0, key, next->has_value() ? (*next)->revision : 0);
+    });
+  });
+}
+
+void FrontEnd::CommitOpen(std::shared_ptr<Opening> opening, uint64_t space_revision,
+                          std::string space, uint64_t next_revision) {
+  Transaction open;
+  open.compares.push_back({space, space_revision});
+  open.puts.push_back({space, opening->record.SerializeAsString()});
+  if (space_revision == 0) {
+    open.compares.push_back({kNextSpaceKey, next_revision});
+    open.puts.push_back({kNextSpaceKey, std::to_string(opening->record.space() + 1)});
+  }
+  coordinator_.Commit(std::move(open), [this, opening](StatusOr<TransactionReply> reply) {
+    if (!reply.ok()) {
+      return opening->done(reply.status());
+    }
+    if (!reply->succeeded) {
+      return TryOpen(opening);
+    }
+    const v1::SpaceRecord& record = opening->record;
+    {
+      MutexLock lock(mutex_);
+      spaces_[record.space()] = ToInfo(record);
+    }
+    RaiseEverywhere(record.space(), record.token(), [this, opening](Status status) {
+      if (!status.ok()) {
+        return opening->done(std::move(status));
+      }
+      const StatusOr<ShardMap> map = GetShardMap();
+      if (!map.ok()) {
+        return opening->done(map.status());
+      }
+      opening->done(OpenReply{opening->record.space(), opening->record.token(),
+                              opening->record.pages(), *map});
+    });
+  });
+}
+
+void FrontEnd::RaiseEverywhere(SpaceId space, Token token, std::function<void(Status)> done) {
+  const auto gather = std::make_shared<Gather>(shards_.size(), std::move(done));
+  for (const auto& shard : shards_) {
+    shard->RaiseToken(space, token, [gather](const Status& status) { gather->Answer(status); });
+  }
+}
+
+void FrontEnd::Close(SpaceId space, Token token, std::function<void(Status)> done) {
+  const StatusOr<SpaceInfo> info = FindSpace(space);
+  if (!info.ok()) {
+    return done(info.status());
+  }
+  const std::string key = kSpacesPrefix + info->name;
+  coordinator_.Get(key, [this, key, space, token, done](StatusOr<std::optional<KeyValue>> found) {
+    v1::SpaceRecord record;
+    if (!found.ok()) {
+      return done(found.status());
+    }
+    if (!found->has_value() || !record.ParseFromString((*found)->value)) {
+      return done(Damaged(key));
+    }
+    if (record.token() != token) {
+      return done(MakeError(ErrorReason::kFenced, "the space was opened again or closed"));
+    }
+    record.clear_holder();
+    record.set_token(token + 1);
+    coordinator_.Commit(
+        {{{key, (*found)->revision}}, {{key, record.SerializeAsString()}}, {}},
+        [this, record, space, done](StatusOr<TransactionReply> reply) {
+          if (!reply.ok() || !reply->succeeded) {
+            return done(reply.ok() ? MakeError(ErrorReason::kFenced, "the space was opened again")
+                                   : reply.status());
+          }
+          {
+            MutexLock lock(mutex_);
+            spaces_[space] = ToInfo(record);
+          }
+          RaiseEverywhere(space, record.token(), done);
+        });
+  });
+}
+
+void FrontEnd::ListSpaces(Callback<std::vector<SpaceInfo>> done) {
+  coordinator_.List(kSpacesPrefix, [done](StatusOr<std::vector<KeyValue>> found) {
+    if (!found.ok()) {
+      return done(found.status());
+    }
+    std::vector<SpaceInfo> spaces;
+    for (const KeyValue& entry : *found) {
+      v1::SpaceRecord record;
+      if (!record.ParseFromString(entry.value)) {
+        return done(Damaged(entry.key));
+      }
+      spaces.push_back(ToInfo(record));
+    }
+    done(std::move(spaces));
+  });
+}
+
+StatusOr<ShardMap> FrontEnd::GetShardMap() const {
+  if (!serving_) {
+    return MakeError(ErrorReason::kNotServing, "the front-end is starting or stopping");
+  }
+  ShardMap map;
+  for (const auto& shard : shards_) {
+    map.epochs.push_back(shard->epoch());
+  }
+  return map;
+}
+
+StatusOr<SpaceInfo> FrontEnd::FindSpace(SpaceId space) const {
+  if (!serving_) {
+    return MakeError(ErrorReason::kNotServing, "the front-end is starting or stopping");
+  }
+  MutexLock lock(mutex_);
+  const auto it = spaces_.find(space);
+  if (it == spaces_.end()) {
+    return MakeError(ErrorReason::kUnknownSpace,
+                     "space " + std::to_string(space) + " is unknown: open it by name first");
+  }
+  return it->second;
+}
+
+Status FrontEnd::CheckExtents(const RequestHeader& header, const std::vector<Extent>& extents,
+                              uint32_t pages_max) const {
+  const StatusOr<SpaceInfo> space = FindSpace(header.space);
+  if (!space.ok()) {
+    return space.status();
+  }
+  const auto shard_count = static_cast<uint32_t>(shards_.size());
+  VSWAP_RETURN_IF_ERROR(ValidateHeader(header, shard_count));
+  return ValidateExtents(header, extents, {space->pages, shard_count, pages_max});
+}
+
+void FrontEnd::Store(StoreCall call, MutationDone done) {
+  Status status = CheckExtents(call.header, call.extents, kBatchPagesMax);
+  if (status.ok()) {
+    status = ValidatePages(call);
+  }
+  if (!status.ok()) {
+    return done({std::move(status), {}, 0});
+  }
+  auto shard = shards_[call.header.shard];
+  StorePages(context_, std::move(shard), std::move(call), std::move(done));
+}
+
+void FrontEnd::Load(LoadCall call, LoadDone done) {
+  Status status = CheckExtents(call.header, call.extents, kBatchPagesMax);
+  if (!status.ok()) {
+    return done({std::move(status), {}, {}});
+  }
+  auto shard = shards_[call.header.shard];
+  LoadPages(context_, std::move(shard), std::move(call), std::move(done));
+}
+
+void FrontEnd::Free(FreeCall call, MutationDone done) {
+  Status status = CheckExtents(call.header, call.extents, kStripePages);
+  if (!status.ok()) {
+    return done({std::move(status), {}, 0});
+  }
+  auto shard = shards_[call.header.shard];
+  FreePages(context_, std::move(shard), std::move(call), std::move(done));
+}
+
+void FrontEnd::Prefetch(LoadCall call, std::function<void(Status)> done) {
+  Status status = CheckExtents(call.header, call.extents, kBatchPagesMax);
+  if (!status.ok()) {
+    return done(std::move(status));
+  }
+  PrefetchPages(context_, shards_[call.header.shard], call, done);
+}
+
+StatusOr<std::vector<BackingRun>> FrontEnd::Extents(const RequestHeader& header,
+                                                    Extent extent) const {
+  VSWAP_RETURN_IF_ERROR(CheckExtents(header, {extent}, kStripePages));
+  const Shard& shard = *shards_[header.shard];
+  VSWAP_RETURN_IF_ERROR(shard.CheckRead(header));
+  std::vector<BackingRun> runs;
+  const auto add = [&runs](Offset pages, Backing kind) {
+    if (pages == 0) {
+      return;
+    }
+    if (runs.empty() || runs.back().kind != kind) {
+      runs.push_back({0, kind});
+    }
+    runs.back().pages += static_cast<uint32_t>(pages);
+  };
+  Offset next = extent.offset;
+  shard.Inspect([&](const EntryTable& table) {
+    table.ForEach(header.space, extent, [&](Offset offset, const Entry& entry) {
+      add(offset - next, Backing::kNone);
+      add(1, entry.word.kind());
+      next = offset + 1;
+    });
+  });
+  add(extent.offset + extent.pages - next, Backing::kNone);
+  return runs;
+}
+
+void FrontEnd::MoveAll(Tier from, Tier to, std::function<void(uint64_t)> done) {
+  MovePages(context_, shards_, from, to, std::move(done));
+}
+
+std::map<SpaceId, SpaceCounts> FrontEnd::Counts() const {
+  std::map<SpaceId, SpaceCounts> counts;
+  for (const auto& shard : shards_) {
+    shard->Inspect([&](const EntryTable& table) {
+      for (const auto& [space, of_shard] : table.counts()) {
+        counts[space] += of_shard;
+      }
+    });
+  }
+  return counts;
+}
+
+uint64_t FrontEnd::stores_overtaken() const {
+  uint64_t total = 0;
+  for (const auto& shard : shards_) {
+    total += shard->overtaken_total();
+  }
+  return total;
+}
+
+}  // namespace vswap

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "services/cluster/coordinator.h"
+#include "services/cluster/table_log.h"
+#include "services/frontend/context.h"
+#include "services/frontend/load_path.h"
+#include "services/frontend/placement.h"
+#include "services/frontend/shard.h"
+#include "services/frontend/store_path.h"
+
+namespace vswap {
+
+struct SpaceInfo {
+  SpaceId id = 0;
+  std::string name;
+  uint64_t pages = 0;
+  std::string holder;  // empty: not attached
+};
+
+struct OpenCall {
+  std::string name;
+  std::string holder;
+  bool take_over = false;
+  uint64_t create_pages = 0;  // 0: do not make the space
+};
+
+struct ShardMap {
+  std::vector<Epoch> epochs;  // one a shard
+};
+
+struct OpenReply {
+  SpaceId space = 0;
+  Token token = 0;
+  uint64_t pages = 0;
+  ShardMap shard_map;
+};
+
+struct BackingRun {
+  uint32_t pages = 0;
+  Backing kind = Backing::kNone;
+};
+
+// The front-end without gRPC: spaces, shards, and the calls of vswap.v1.FrontEndService.
+//
+// Thread-safe once started; callbacks run exactly once, on any thread. Everything it is given outlives it, and it
+// must be destroyed after the executor was stopped or has nothing of it left.
+class FrontEnd {
+ public:
+  struct Options {
+    std::string id = "frontend-1";
+    uint32_t shard_count = 64;  // of a new cluster; an existing one keeps its own
+    // Name lengths, as in the protocol.
+    static constexpr size_t kNameBytesMax = 255;
+  };
+
+  FrontEnd(Options options, Coordinator& coordinator, std::vector<TableLog*> log_replicas,
+           Placement placement, Executor& executor);
+
+  // Takes every shard over (a new epoch, the log sealed and read) and serves; then compares tables and nodes in the
+  // background (reconciled()).
+  void Start(std::function<void(Status)> done);
+  // Refuses requests from now on. Changes under way come to their end: poll Idle.
+  void Stop();
+  bool Idle() const;
+  bool reconciled() const { return reconciled_; }
+
+  void Open(OpenCall call, Callback<OpenReply> done);
+  // Detaches: the token is fenced, the pages stay.
+  void Close(SpaceId space, Token token, std::function<void(Status)> done);
+  void ListSpaces(Callback<std::vector<SpaceInfo>> done);
+  StatusOr<ShardMap> GetShardMap() const;
+
+  void Store(StoreCall call, MutationDone done);
+  void Load(LoadCall call, LoadDone done);
+  void Free(FreeCall call, MutationDone done);
+  void Prefetch(LoadCall call, std::function<void(Status)> done);
+  StatusOr<std::vector<BackingRun>> Extents(const RequestHeader& header, Extent extent) const;
+
+  // Moves every page of the tier's nodes to the other tier, as far as there is room; `done` gets the
+  // pages that stayed. Works also after Stop.
+  void MoveAll(Tier from, Tier to, std::function<void(uint64_t left)> done);
+
+  std::map<SpaceId, SpaceCounts> Counts() const;
+  const FrontEndCounters& counters() const { return counters_; }
+  uint64_t stores_overtaken() const;
+  const Placement& placement() const { return placement_; }
+  // Batches of deletes that nodes have not answered.
+  size_t releases_pending() const { return releaser_.pending(); }
+  // For checks: the shards, in order.
+  const std::vector<std::shared_ptr<Shard>>& shards() const { return shards_; }
+
+ private:
+  struct Opening;
+  void TakeShards(uint32_t shard_count, std::function<void(Status)> done);
+  void StartShards(std::function<void(Status)> done);
+  void ReadShard(std::shared_ptr<Shard> shard, std::string cursor,
+                 std::function<void(Status)> done);
+  void TryOpen(std::shared_ptr<Opening> opening);
+  void CommitOpen(std::shared_ptr<Opening> opening, uint64_t space_revision, std::string space,
+                  uint64_t next_revision);
+  void RaiseEverywhere(SpaceId space, Token token, std::function<void(Status)> done);
+  StatusOr<SpaceInfo> FindSpace(SpaceId space) const;
+  Status CheckExtents(const RequestHeader& header, const std::vector<Extent>& extents,
+                      uint32_t pages_max) const;
+
+  const Options options_;
+  Coordinator& coordinator_;
+  const std::vector<TableLog*> log_replicas_;
+  const Placement placement_;
+  Executor& executor_;
+  FrontEndCounters counters_;
+  Releaser releaser_;
+  const std::shared_ptr<OverlapGate> gate_;
+  const FrontEndContext context_;
+
+  std::vector<std::shared_ptr<Shard>> shards_;  // fixed once started
+  mutable Mutex mutex_;
+  std::map<SpaceId, SpaceInfo> spaces_ GUARDED_BY(mutex_);
+  std::atomic<bool> serving_{false};
+  std::atomic<bool> reconciled_{false};
+};
+
+}  // namespace vswap

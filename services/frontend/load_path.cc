@@ -1,0 +1,272 @@
+#include "services/frontend/load_path.h"
+
+#include <map>
+#include <utility>
+
+#include "services/common/mutex.h"
+
+namespace vswap {
+namespace {
+
+// Times that a page may be looked up again because its word had changed under the load.
+constexpr int kRoundsMax = 16;
+
+Backing KindOf(Tier tier) {
+  return tier == Tier::kCompressed ? Backing::kCompressed : Backing::kPhysical;
+}
+
+// One batch on its way.
+//
+//   look up the words ─> zero: answer            ┌─ found ──────────────────────────> answer
+//     ^                  stored: ask a node ─────┤─ no answer: next copy ─ all tried ─> UNAVAILABLE
+//     │                                          └─ not found, corrupt: next copy
+//     │                                               │ all tried: a log write proves that we own the shard
+//     └────────── the word has changed ───────────────┴─ the word is the same: DATA_LOSS, mark it lost
+class LoadOp : public std::enable_shared_from_this<LoadOp> {
+ public:
+  // `check`: whether the asker may have an answer, asked before and after.
+  LoadOp(const FrontEndContext& context, std::shared_ptr<Shard> shard, LoadCall call,
+         std::function<Status()> check, LoadDone done)
+      : context_(context),
+        shard_(std::move(shard)),
+        call_(std::move(call)),
+        check_(std::move(check)),
+        done_(std::move(done)) {}
+
+  void Start() {
+    if (Status status = check_(); !status.ok()) {
+      done_({std::move(status), {}, {}});
+      return;
+    }
+    const std::vector<Entry> entries = shard_->Lookup(call_.header.space, call_.extents);
+    std::vector<size_t> wanted;
+    for (const Extent& extent : call_.extents) {
+      for (uint32_t i = 0; i < extent.pages; ++i) {
+        pages_.push_back({extent.offset + i, entries[pages_.size()], 0, false});
+        wanted.push_back(wanted.size());
+      }
+    }
+    reply_.pages.resize(pages_.size());
+    Ask(std::move(wanted));
+  }
+
+ private:
+  struct Page {
+    Offset offset = 0;
+    Entry entry;
+    size_t copy = 0;          // the next node of the set to ask
+    bool unheard = false;     // some copy's node gave no answer to believe
+  };
+
+  // Answers what needs no node and asks one node a page for the rest.
+  void Ask(std::vector<size_t> wanted) {
+    std::map<const Placement::Member*, std::vector<size_t>> by_node;
+    for (const size_t i : wanted) {
+      Page& page = pages_[i];
+      const Word word = page.entry.word;
+      if (word.kind() == Backing::kNone || word.kind() == Backing::kZero) {
+        ++(word.live() ? context_.counters.loaded_zero : context_.counters.loaded_none);
+        reply_.pages[i] = {PageCode::kOk, Encoding::kZero, 0, {}, {}};
+        continue;
+      }
+      const auto& nodes = context_.placement.NodesOf(word.set());
+      if (page.copy < nodes.size()) {
+        by_node[nodes[page.copy++]].push_back(i);
+      } else if (page.unheard || nodes.empty()) {
+        ++context_.counters.loads_unavailable;
+        reply_.pages[i].code = PageCode::kUnavailable;
+      } else {
+        gone_.push_back(i);
+      }
+    }
+    if (by_node.empty()) {
+      ProveLoss();
+      return;
+    }
+    {
+      MutexLock lock(mutex_);
+      answers_missing_ = by_node.size();
+    }
+    for (auto& [member, pages] : by_node) {
+      std::vector<PageName> names;
+      for (const size_t i : pages) {
+        names.push_back({call_.header.space, pages_[i].offset, pages_[i].entry.word.version()});
+      }
+      member->node->Get(
+          std::move(names), call_.header.lane,
+          [self = shared_from_this(), member, pages = std::move(pages)](StatusOr<GetReply> reply) {
+            self->OnGot(*member, pages, std::move(reply));
+          });
+    }
+  }
+
+  void OnGot(const Placement::Member& member, const std::vector<size_t>& pages,
+             StatusOr<GetReply> reply) {
+    std::vector<size_t> wanted;
+    {
+      MutexLock lock(mutex_);
+      Take(member, pages, std::move(reply));
+      if (--answers_missing_ != 0) {
+        return;
+      }
+      wanted.swap(wanted_);
+    }
+    Ask(std::move(wanted));
+  }
+
+  void Take(const Placement::Member& member, const std::vector<size_t>& pages,
+            StatusOr<GetReply> reply) REQUIRES(mutex_) {
+    // An incarnation that is not the registered one cannot tell what the registered one holds.
+    const bool believed = reply.ok() && reply->pages.size() == pages.size() &&
+                          reply->incarnation == member.incarnation;
+    if (!believed) {
+      for (const size_t i : pages) {
+        pages_[i].unheard = true;
+        wanted_.push_back(i);
+      }
+      return;
+    }
+    const auto got = std::make_shared<const GetReply>(*std::move(reply));
+    for (size_t k = 0; k < pages.size(); ++k) {
+      if (got->pages[k].code == PageCode::kOk) {
+        Answer(pages[k], *got, got->pages[k]);
+      } else {
+        wanted_.push_back(pages[k]);
+      }
+    }
+    reply_.owners.push_back(got);
+  }
+
+  void Answer(size_t i, const GetReply& got, const GotPage& page) {
+    PageOut& out = reply_.pages[i];
+    out = {PageCode::kOk, page.encoding, page.page_checksum, page.stamp, got.BytesOf(page)};
+    context_.counters.bytes_out += out.bytes.size();
+    const Entry& entry = pages_[i].entry;
+    const Tier tier = context_.placement.TierOf(entry.word.set()).value_or(Tier::kPhysical);
+    ++(tier == Tier::kCompressed ? context_.counters.loaded_compressed
+                                 : context_.counters.loaded_physical);
+    if (entry.word.kind() == Backing::kLost) {
+      ++context_.counters.pages_revived;
+      Mark(pages_[i], KindOf(tier), nullptr);
+    }
+  }
+
+  // Every copy of these pages was asked for and is not there. Before that is said, a log write must be accepted
+  // that is later than the answers (so this process owned the shard then), and the words must still be the same.
+  void ProveLoss() {
+    if (gone_.empty()) {
+      Reply();
+      return;
+    }
+    shard_->Barrier([self = shared_from_this()](const Status& status) { self->OnProof(status); });
+  }
+
+  void OnProof(const Status& status) {
+    std::vector<size_t> wanted;
+    for (const size_t i : std::exchange(gone_, {})) {
+      Page& page = pages_[i];
+      const Entry now = shard_->Lookup(call_.header.space, page.offset);
+      if (!status.ok()) {
+        reply_.pages[i].code = PageCode::kUnavailable;
+      } else if (now.word == page.entry.word) {
+        ++context_.counters.loads_data_loss;
+        reply_.pages[i].code = PageCode::kDataLoss;
+        if (now.word.kind() != Backing::kLost) {
+          Mark(page, Backing::kLost, &context_.counters.pages_marked_lost);
+        }
+      } else if (rounds_ < kRoundsMax) {
+        ++context_.counters.load_retries;
+        page = {page.offset, now, 0, false};
+        wanted.push_back(i);
+      } else {
+        ++context_.counters.loads_unavailable;
+        reply_.pages[i].code = PageCode::kUnavailable;
+      }
+    }
+    ++rounds_;
+    if (wanted.empty()) {
+      Reply();
+    } else {
+      Ask(std::move(wanted));
+    }
+  }
+
+  // Changes the entry's kind and nothing else, unless somebody else is changing the slot.
+  void Mark(const Page& page, Backing kind, std::atomic<uint64_t>* counter) {
+    const Word word = page.entry.word;
+    const SlotRecord record{call_.header.space, page.offset,
+                            Word(kind, word.set(), word.version()).bits(),
+                            page.entry.companion.WithSeen(false).bits()};
+    const std::vector<bool> marked =
+        shard_->EnqueueIfUnchanged({{word, record}}, [](Status, const std::vector<Retired>&) {});
+    if (marked[0] && counter != nullptr) {
+      ++*counter;
+    }
+  }
+
+  void Reply() {
+    // A client whose space was opened again meanwhile gets no data.
+    if (Status status = check_(); !status.ok()) {
+      done_({std::move(status), {}, {}});
+      return;
+    }
+    done_(std::move(reply_));
+  }
+
+  const FrontEndContext context_;
+  const std::shared_ptr<Shard> shard_;
+  const LoadCall call_;
+  const std::function<Status()> check_;
+  const LoadDone done_;
+  // Touched by one thread at a time, except in OnGot, where the mutex keeps the answers apart.
+  std::vector<Page> pages_;
+  std::vector<size_t> gone_;
+  LoadReply reply_;
+  int rounds_ = 0;
+  Mutex mutex_;
+  std::vector<size_t> wanted_ GUARDED_BY(mutex_);  // to be asked for again
+  size_t answers_missing_ GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace
+
+void LoadPages(const FrontEndContext& context, std::shared_ptr<Shard> shard, LoadCall call,
+               LoadDone done) {
+  const auto check = [shard, header = call.header] { return shard->CheckRead(header); };
+  std::make_shared<LoadOp>(context, std::move(shard), std::move(call), check, std::move(done))
+      ->Start();
+}
+
+void VerifyPages(const FrontEndContext& context, std::shared_ptr<Shard> shard, LoadCall call,
+                 std::function<void()> done) {
+  std::make_shared<LoadOp>(
+      context, std::move(shard), std::move(call), [] { return Status(); },
+      [done = std::move(done)](const LoadReply&) { done(); })
+      ->Start();
+}
+
+void PrefetchPages(const FrontEndContext& context, const std::shared_ptr<Shard>& shard,
+                   const LoadCall& call, const std::function<void(Status)>& done) {
+  const Status status = shard->CheckRead(call.header);
+  if (status.ok()) {
+    std::map<const Placement::Member*, std::vector<PageName>> by_node;
+    const std::vector<Entry> entries = shard->Lookup(call.header.space, call.extents);
+    size_t next = 0;
+    for (const Extent& extent : call.extents) {
+      for (uint32_t i = 0; i < extent.pages; ++i) {
+        const Word word = entries[next++].word;
+        const auto& nodes = context.placement.NodesOf(word.set());
+        if (word.kind() == Backing::kPhysical && !nodes.empty()) {
+          by_node[nodes.front()].push_back({call.header.space, extent.offset + i, word.version()});
+        }
+      }
+    }
+    for (auto& [member, names] : by_node) {
+      context.counters.prefetched += names.size();
+      member->node->Get(std::move(names), Lane::kPrefetch, [](const StatusOr<GetReply>&) {});
+    }
+  }
+  done(status);
+}
+
+}  // namespace vswap

@@ -1,0 +1,152 @@
+#include "services/frontend/reconcile.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "services/frontend/load_path.h"
+
+namespace vswap {
+namespace {
+
+constexpr uint32_t kInventoryNames = 4096;
+
+class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
+ public:
+  ReconcileJob(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
+               std::function<void()> done)
+      : context_(context), shards_(std::move(shards)), done_(std::move(done)) {
+    for (const auto& [id, member] : context_.placement.members()) {
+      nodes_.push_back(&member);
+    }
+  }
+
+  void NextNode() {
+    if (nodes_.empty()) {
+      done_();
+      return;
+    }
+    List("");
+  }
+
+ private:
+  struct Suspect {
+    SpaceId space = 0;
+    Offset offset = 0;
+    Entry entry;
+  };
+
+  const Placement::Member& Node() const { return *nodes_.back(); }
+
+  void EndNode() {
+    nodes_.pop_back();
+    context_.executor.Post([self = shared_from_this()] { self->NextNode(); });
+  }
+
+  void List(std::string cursor) {
+    Node().node->Inventory(std::move(cursor), kInventoryNames,
+                           [self = shared_from_this()](StatusOr<InventoryReply> reply) {
+                             if (!reply.ok() || reply->incarnation != self->Node().incarnation) {
+                               return self->EndNode();
+                             }
+                             self->Compare(*std::move(reply));
+                           });
+  }
+
+  void Compare(InventoryReply reply) {
+    const auto count = static_cast<uint32_t>(shards_.size());
+    std::map<ShardId, std::vector<PageName>> orphans;
+    for (const PageName& name : reply.names) {
+      Shard& shard = *shards_[ShardOf(name.space, name.offset, count)];
+      if (shard.MayBeNamed(name)) {
+        shard.MarkSeen(name.space, name.offset, name.version);
+      } else {
+        orphans[shard.id()].push_back(name);
+      }
+    }
+    for (auto& [id, names] : orphans) {
+      shards_[id]->Barrier([self = shared_from_this(), shard = shards_[id], node = Node().id,
+                            names = std::move(names)](const Status& status) {
+        if (status.ok()) {
+          self->DeleteOrphans(*shard, node, names);
+        }
+      });
+    }
+    if (!reply.next_cursor.empty()) {
+      context_.executor.Post([self = shared_from_this(), cursor = reply.next_cursor] {
+        self->List(cursor);
+      });
+      return;
+    }
+    FindUnlisted();
+  }
+
+  void DeleteOrphans(const Shard& shard, NodeId node, const std::vector<PageName>& names) {
+    // Any set of the node leads to it; a record of another node under the same name does not exist, since versions
+    // name one backing, unless its copies lie on several nodes: then they are orphans on each.
+    const std::vector<SetId> sets = context_.placement.SetsWith(node);
+    std::vector<Retired> retired;
+    for (const PageName& name : names) {
+      if (!sets.empty() && !shard.MayBeNamed(name)) {
+        retired.push_back({sets.front(), name});
+      }
+    }
+    context_.counters.orphans_deleted += retired.size();
+    context_.releaser.Release(std::move(retired));
+  }
+
+  void FindUnlisted() {
+    const std::vector<SetId> sets = context_.placement.SetsWith(Node().id);
+    for (const auto& shard : shards_) {
+      shard->Inspect([&](const EntryTable& table) {
+        table.ForEach([&](SpaceId space, Offset offset, const Entry& entry) {
+          if (entry.word.stored() && !entry.companion.seen() &&
+              entry.word.version() < shard->first_version() &&
+              std::ranges::find(sets, entry.word.set()) != sets.end()) {
+            suspects_[shard->id()].push_back({space, offset, entry});
+          }
+        });
+      });
+    }
+    NextSuspects();
+  }
+
+  // Loads the suspects, a batch at a time: the load path finds out what they are and marks the lost ones.
+  void NextSuspects() {
+    if (suspects_.empty()) {
+      return EndNode();
+    }
+    const ShardId id = suspects_.begin()->first;
+    std::vector<Suspect>& list = suspects_.begin()->second;
+    LoadCall call;
+    call.header.space = list.back().space;
+    call.header.shard = id;
+    call.header.lane = Lane::kBackground;
+    while (!list.empty() && call.extents.size() < kBatchPagesMax &&
+           list.back().space == call.header.space) {
+      call.extents.push_back({list.back().offset, 1});
+      list.pop_back();
+    }
+    if (list.empty()) {
+      suspects_.erase(suspects_.begin());
+    }
+    VerifyPages(context_, shards_[id], std::move(call), [self = shared_from_this()] {
+      self->context_.executor.Post([self] { self->NextSuspects(); });
+    });
+  }
+
+  const FrontEndContext context_;
+  const std::vector<std::shared_ptr<Shard>> shards_;
+  const std::function<void()> done_;
+  std::vector<const Placement::Member*> nodes_;  // still to compare
+  std::map<ShardId, std::vector<Suspect>> suspects_;
+};
+
+}  // namespace
+
+void Reconcile(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
+               std::function<void()> done) {
+  std::make_shared<ReconcileJob>(context, std::move(shards), std::move(done))->NextNode();
+}
+
+}  // namespace vswap

@@ -1,0 +1,56 @@
+#include "services/frontend/set_io.h"
+
+#include <memory>
+
+#include "services/common/mutex.h"
+
+namespace vswap {
+namespace {
+
+struct Gather {
+  Mutex mutex;
+  size_t missing GUARDED_BY(mutex) = 0;
+  std::vector<PutOutcome> outcomes GUARDED_BY(mutex);
+  std::function<void(std::vector<PutOutcome>)> done;
+};
+
+void Merge(PutOutcome& into, const PutOutcome& next) {
+  if (into.code == PageCode::kUnset || into.code == PageCode::kOk) {
+    into = next;
+  }
+}
+
+}  // namespace
+
+void PutToSet(const Placement& placement, SetId set, std::vector<PutPage> pages, Lane lane,
+              std::function<void(std::vector<PutOutcome>)> done) {
+  const auto& nodes = placement.NodesOf(set);
+  auto gather = std::make_shared<Gather>();
+  const size_t count = pages.size();
+  {
+    MutexLock lock(gather->mutex);
+    gather->missing = nodes.size();
+    gather->outcomes.resize(count);
+  }
+  gather->done = std::move(done);
+  for (const Placement::Member* member : nodes) {
+    member->node->Put(pages, lane, [gather, count](StatusOr<PutReply> reply) {
+      std::vector<PutOutcome> outcomes;
+      {
+        MutexLock lock(gather->mutex);
+        const bool usable = reply.ok() && reply->pages.size() == count;
+        for (size_t i = 0; i < count; ++i) {
+          Merge(gather->outcomes[i],
+                usable ? reply->pages[i] : PutOutcome{PageCode::kUnavailable, 0});
+        }
+        if (--gather->missing != 0) {
+          return;
+        }
+        outcomes.swap(gather->outcomes);
+      }
+      gather->done(std::move(outcomes));
+    });
+  }
+}
+
+}  // namespace vswap

@@ -1,0 +1,531 @@
+#include "services/frontend/shard.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace vswap {
+namespace {
+
+// Slots in one log write; a bound on its size (about 2 MiB) and on the time the lock is held to publish it.
+constexpr size_t kWriteSlotsMax = 65536;
+
+Status NotServing() {
+  return MakeError(ErrorReason::kNotServing, "the shard is not served here now");
+}
+
+bool Overlap(const std::vector<Extent>& a, const std::vector<Extent>& b) {
+  for (const Extent& x : a) {
+    for (const Extent& y : b) {
+      if (x.offset < y.offset + y.pages && y.offset < x.offset + x.pages) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+Shard::Shard(Options options, std::vector<TableLog*> replicas, Executor& executor)
+    : options_(options), replicas_(std::move(replicas)), executor_(executor) {}
+
+void Shard::Restore(const LogEnd& end) {
+  MutexLock lock(mutex_);
+  last_sequence_ = end.last_sequence;
+  next_version_ = versions_end_ = first_version_ = std::max<Version>(1, end.versions_reserved);
+  for (const TokenRecord& token : end.tokens) {
+    tokens_[token.space] = token.token;
+  }
+}
+
+Status Shard::Restore(const SlotRecord& record) {
+  const Word word(record.word);
+  MutexLock lock(mutex_);
+  if (!word.valid() || word.version() >= next_version_) {
+    return MakeError(StatusCode::kDataLoss,
+                     "table log: shard " + std::to_string(options_.id) + " slot " +
+                         std::to_string(record.offset) + " of space " +
+                         std::to_string(record.space) +
+                         " has a word that was never issued: the log is damaged");
+  }
+  table_.Publish(record.space, record.offset, {word, Companion(record.companion)});
+  if (!word.live()) {
+    purges_.push_back({{record.space, record.offset}, word.version()});
+  }
+  return Status();
+}
+
+void Shard::Start(std::function<void(Status)> done) {
+  {
+    MutexLock lock(mutex_);
+    serving_ = true;
+    QueueEntry first;
+    first.published = [done = std::move(done)](Status status, const std::vector<Retired>&) {
+      done(std::move(status));
+    };
+    Push(std::move(first));
+  }
+  Pump();
+}
+
+void Shard::Stop() {
+  MutexLock lock(mutex_);
+  serving_ = false;
+}
+
+bool Shard::Idle() const {
+  MutexLock lock(mutex_);
+  return under_way_ == 0 && queue_.empty() && !writing_;
+}
+
+Status Shard::CheckHeader(const RequestHeader& header) const {
+  if (!serving_) {
+    return NotServing();
+  }
+  if (header.epoch != options_.epoch) {
+    return MakeError(ErrorReason::kStaleEpoch,
+                     "shard_epoch is " + std::to_string(header.epoch) + ", the owner's is " +
+                         std::to_string(options_.epoch));
+  }
+  const auto token = tokens_.find(header.space);
+  const Token current = token == tokens_.end() ? 0 : token->second;
+  if (header.token < current) {
+    return MakeError(ErrorReason::kFenced, "token " + std::to_string(header.token) +
+                                               " is fenced: the space has been opened again");
+  }
+  if (header.token > current) {
+    return InvalidField("token", std::to_string(header.token), "a token that Open returned");
+  }
+  return Status();
+}
+
+Status Shard::CheckRead(const RequestHeader& header) const {
+  MutexLock lock(mutex_);
+  return CheckHeader(header);
+}
+
+std::shared_ptr<Shard::Request> Shard::Admit(const RequestHeader& header,
+                                             const std::vector<Extent>& extents, Status* refusal,
+                                             std::shared_ptr<Request>* duplicate) {
+  *refusal = CheckHeader(header);
+  if (!refusal->ok()) {
+    return nullptr;
+  }
+  if (header.sequence - header.floor >= kSequenceSpanMax) {
+    *refusal = InvalidField("sequence", std::to_string(header.sequence),
+                            "less than " + std::to_string(kSequenceSpanMax) +
+                                " above sequence_floor (" + std::to_string(header.floor) + ")");
+    return nullptr;
+  }
+  Window& window = windows_[header.space];
+  if (header.floor > window.floor) {
+    window.floor = header.floor;
+    auto end = window.requests.lower_bound(window.floor);
+    window.requests.erase(window.requests.begin(), end);
+  }
+  if (header.sequence < window.floor) {
+    *refusal = MakeError(ErrorReason::kSuperseded,
+                         "sequence " + std::to_string(header.sequence) + " is below the floor " +
+                             std::to_string(window.floor));
+    return nullptr;
+  }
+  if (const auto known = window.requests.find(header.sequence); known != window.requests.end()) {
+    *duplicate = known->second;
+    return nullptr;
+  }
+  for (auto later = window.requests.upper_bound(header.sequence); later != window.requests.end();
+       ++later) {
+    if (Overlap(extents, later->second->extents)) {
+      *refusal = MakeError(ErrorReason::kSuperseded,
+                           "sequence " + std::to_string(header.sequence) +
+                               " is older than request " + std::to_string(later->first) +
+                               " on the same slots");
+      return nullptr;
+    }
+  }
+  auto request = std::make_shared<Request>();
+  request->sequence = header.sequence;
+  request->extents = extents;
+  window.requests.emplace(header.sequence, request);
+  return request;
+}
+
+std::shared_ptr<Shard::Request> Shard::AdmitWith(const RequestHeader& header,
+                                                 const std::vector<Extent>& extents,
+                                                 MutationDone done,
+                                                 const std::function<Status()>& begin) {
+  MutationResult answer;
+  {
+    MutexLock lock(mutex_);
+    std::shared_ptr<Request> duplicate;
+    std::shared_ptr<Request> request = Admit(header, extents, &answer.status, &duplicate);
+    if (request) {
+      answer.status = begin();
+      if (answer.status.ok()) {
+        request->waiting.push_back(std::move(done));
+        return request;
+      }
+      windows_[header.space].requests.erase(header.sequence);
+    }
+    if (duplicate && !duplicate->finished) {
+      if (duplicate->waiting.size() < kDuplicatesMax) {
+        duplicate->waiting.push_back(std::move(done));
+        return nullptr;
+      }
+      answer.status = MakeError(StatusCode::kResourceExhausted,
+                                "too many duplicates of one request wait for its answer");
+    } else if (duplicate) {
+      answer = duplicate->result;
+    }
+  }
+  done(answer);
+  return nullptr;
+}
+
+std::shared_ptr<Shard::Request> Shard::AdmitStore(const RequestHeader& header,
+                                                  const std::vector<Extent>& extents,
+                                                  std::vector<BegunSlot>* slots,
+                                                  MutationDone done) {
+  return AdmitWith(header, extents, std::move(done), [&]() NO_THREAD_SAFETY_ANALYSIS {
+    std::vector<Offset> offsets;
+    for (const Extent& extent : extents) {
+      for (uint32_t i = 0; i < extent.pages; ++i) {
+        offsets.push_back(extent.offset + i);
+      }
+    }
+    return BeginSlots(header.space, offsets, slots);
+  });
+}
+
+std::shared_ptr<Shard::Request> Shard::AdmitFree(const RequestHeader& header,
+                                                 const std::vector<Extent>& extents,
+                                                 std::vector<BegunSlot>* slots,
+                                                 MutationDone done) {
+  return AdmitWith(header, extents, std::move(done), [&]() NO_THREAD_SAFETY_ANALYSIS {
+    std::vector<Offset> offsets;
+    for (const Extent& extent : extents) {
+      table_.ForEach(header.space, extent, [&](Offset offset, const Entry& entry) {
+        if (entry.word.live() || table_.FindInFlight(header.space, offset) != nullptr) {
+          offsets.push_back(offset);
+        }
+      });
+    }
+    return BeginSlots(header.space, offsets, slots);
+  });
+}
+
+Status Shard::BeginSlots(SpaceId space, const std::vector<Offset>& offsets,
+                         std::vector<BegunSlot>* slots) {
+  if (next_version_ + offsets.size() > versions_end_) {
+    return MakeError(ErrorReason::kNotServing, "the shard waits for a reservation of versions");
+  }
+  slots->reserve(offsets.size());
+  for (const Offset offset : offsets) {
+    ++table_.InFlightOf(space, offset).count;
+    slots->push_back({offset, next_version_++, table_.Get(space, offset)});
+  }
+  under_way_ += offsets.size();
+  return Status();
+}
+
+void Shard::SettleOne(SpaceId space, Offset offset) {
+  EntryTable::InFlight& change = table_.InFlightOf(space, offset);
+  --under_way_;
+  if (--change.count == 0) {
+    table_.Settle(space, offset);
+  }
+}
+
+void Shard::Finish(const std::shared_ptr<Request>& request, MutationResult result) {
+  std::vector<MutationDone> waiting;
+  {
+    MutexLock lock(mutex_);
+    request->finished = true;
+    request->result = result;
+    waiting.swap(request->waiting);
+  }
+  for (const MutationDone& done : waiting) {
+    done(result);
+  }
+}
+
+void Shard::Push(QueueEntry entry) { queue_.push_back(std::move(entry)); }
+
+Status Shard::Enqueue(SpaceId space, Token token, const std::vector<SlotRecord>& records,
+                      Published published) {
+  {
+    MutexLock lock(mutex_);
+    if (failed_) {
+      return NotServing();
+    }
+    if (tokens_[space] != token) {
+      return MakeError(ErrorReason::kFenced, "the space was opened again meanwhile");
+    }
+    QueueEntry entry;
+    entry.published = std::move(published);
+    for (const SlotRecord& record : records) {
+      const Word word(record.word);
+      EntryTable::InFlight& change = table_.InFlightOf(space, record.offset);
+      if (word.version() < change.enqueued) {
+        if (word.stored()) {
+          entry.retired.push_back({word.set(), {space, record.offset, word.version()}});
+        }
+        ++overtaken_;
+        SettleOne(space, record.offset);
+      } else {
+        change.enqueued = word.version();
+        entry.slots.push_back(record);
+      }
+    }
+    Push(std::move(entry));
+  }
+  Pump();
+  return Status();
+}
+
+void Shard::Abandon(SpaceId space, const std::vector<BegunSlot>& slots) {
+  MutexLock lock(mutex_);
+  for (const BegunSlot& slot : slots) {
+    SettleOne(space, slot.offset);
+  }
+}
+
+std::vector<bool> Shard::EnqueueIfUnchanged(const std::vector<Conditional>& conditionals,
+                                            Published published) {
+  std::vector<bool> enqueued;
+  {
+    MutexLock lock(mutex_);
+    QueueEntry entry;
+    entry.published = std::move(published);
+    for (const Conditional& conditional : conditionals) {
+      const SlotRecord& record = conditional.record;
+      const bool unchanged =
+          !failed_ && table_.Get(record.space, record.offset).word == conditional.expected &&
+          table_.FindInFlight(record.space, record.offset) == nullptr;
+      enqueued.push_back(unchanged);
+      if (unchanged) {
+        EntryTable::InFlight& change = table_.InFlightOf(record.space, record.offset);
+        change.count = 1;
+        change.enqueued = Word(record.word).version();
+        ++under_way_;
+        entry.slots.push_back(record);
+      }
+    }
+    Push(std::move(entry));
+  }
+  Pump();
+  return enqueued;
+}
+
+void Shard::Barrier(std::function<void(Status)> done) {
+  EnqueueIfUnchanged({}, [done = std::move(done)](Status status, const std::vector<Retired>&) {
+    done(std::move(status));
+  });
+}
+
+std::optional<Version> Shard::IssueVersions(uint32_t count) {
+  MutexLock lock(mutex_);
+  if (next_version_ + count > versions_end_) {
+    return std::nullopt;
+  }
+  next_version_ += count;
+  return next_version_ - count;
+}
+
+void Shard::RaiseToken(SpaceId space, Token token, std::function<void(Status)> done) {
+  Status refusal;
+  {
+    MutexLock lock(mutex_);
+    Token& current = tokens_[space];
+    if (token < current) {
+      refusal = MakeError(ErrorReason::kFenced, "the space has been opened again meanwhile");
+    } else {
+      if (token > current) {
+        windows_.erase(space);  // old requests under way answer whoever waits for them
+      }
+      current = token;
+      QueueEntry raise;
+      raise.tokens.push_back({space, token});
+      raise.published = [done](Status status, const std::vector<Retired>&) {
+        done(std::move(status));
+      };
+      Push(std::move(raise));
+    }
+  }
+  if (!refusal.ok()) {
+    done(std::move(refusal));
+    return;
+  }
+  Pump();
+}
+
+Entry Shard::Lookup(SpaceId space, Offset offset) const {
+  MutexLock lock(mutex_);
+  return table_.Get(space, offset);
+}
+
+std::vector<Entry> Shard::Lookup(SpaceId space, const std::vector<Extent>& extents) const {
+  std::vector<Entry> entries;
+  MutexLock lock(mutex_);
+  for (const Extent& extent : extents) {
+    for (uint32_t i = 0; i < extent.pages; ++i) {
+      entries.push_back(table_.Get(space, extent.offset + i));
+    }
+  }
+  return entries;
+}
+
+void Shard::Inspect(const std::function<void(const EntryTable&)>& visit) const {
+  MutexLock lock(mutex_);
+  visit(table_);
+}
+
+void Shard::MarkSeen(SpaceId space, Offset offset, Version version) {
+  MutexLock lock(mutex_);
+  const Entry entry = table_.Get(space, offset);
+  if (entry.word.version() == version && entry.word.live()) {
+    table_.MarkSeen(space, offset, true);
+  }
+}
+
+bool Shard::MayBeNamed(const PageName& name) const {
+  MutexLock lock(mutex_);
+  const Word word = table_.Get(name.space, name.offset).word;
+  // Versions of this epoch belong to changes under way or to their release.
+  return name.version >= first_version_ || (word.live() && word.version() == name.version);
+}
+
+void Shard::Pump() {
+  auto write = std::make_shared<WriteUnderWay>();
+  {
+    MutexLock lock(mutex_);
+    const bool versions_low =
+        versions_asked_ == 0 && next_version_ + options_.versions_block / 2 > versions_end_;
+    if (writing_ || failed_ || (queue_.empty() && purges_.empty() && !versions_low)) {
+      return;
+    }
+    writing_ = true;
+    LogWrite& out = write->write;
+    out.shard = options_.id;
+    out.epoch = options_.epoch;
+    out.sequence = ++last_sequence_;
+    if (versions_low) {
+      versions_asked_ = next_version_ + options_.versions_block;
+      out.versions_reserved = versions_asked_;
+    }
+    // A none word that was stored to again since needs no purge: its record is overwritten.
+    for (const auto& [name, version] : purges_) {
+      const Word word = table_.Get(name.space, name.offset).word;
+      if (!word.live() && word.version() == version) {
+        out.purges.push_back(name);
+      }
+    }
+    purges_.clear();
+    while (!queue_.empty() && out.slots.size() < kWriteSlotsMax) {
+      QueueEntry& entry = queue_.front();
+      out.slots.insert(out.slots.end(), entry.slots.begin(), entry.slots.end());
+      out.tokens.insert(out.tokens.end(), entry.tokens.begin(), entry.tokens.end());
+      write->entries.push_back(std::move(entry));
+      queue_.pop_front();
+    }
+  }
+  write->missing = replicas_;
+  write->retry = options_.retry_min;
+  Send(write);
+}
+
+void Shard::Send(const std::shared_ptr<WriteUnderWay>& write) {
+  const std::vector<TableLog*> replicas = std::exchange(write->missing, {});
+  write->answers = replicas.size();
+  for (TableLog* replica : replicas) {
+    replica->Write(write->write, [self = shared_from_this(), write, replica](StatusOr<bool> answer) {
+      if (!answer.ok()) {
+        MutexLock lock(write->mutex);
+        if (ReasonOf(answer.status()) == ErrorReason::kStaleEpoch) {
+          write->fenced = answer.status();
+        }
+        write->failed.push_back(replica);
+      }
+      if (write->answers.fetch_sub(1) == 1) {
+        self->OnAnswered(write);
+      }
+    });
+  }
+}
+
+void Shard::OnAnswered(const std::shared_ptr<WriteUnderWay>& write) {
+  Status fenced;
+  {
+    MutexLock lock(write->mutex);
+    write->missing = std::exchange(write->failed, {});
+    fenced = write->fenced;
+  }
+  if (!fenced.ok()) {
+    for (QueueEntry& entry : write->entries) {
+      if (entry.published) {
+        entry.published(NotServing(), {});
+      }
+    }
+    Fail(fenced);
+  } else if (write->missing.empty()) {
+    OnWritten(write);
+  } else {
+    // Undecided: neither backing of any of its slots is released until every replica has it.
+    executor_.PostAfter(write->retry, [self = shared_from_this(), write] { self->Send(write); });
+    write->retry = std::min(write->retry * 2, options_.retry_max);
+  }
+}
+
+void Shard::OnWritten(const std::shared_ptr<WriteUnderWay>& write) {
+  {
+    MutexLock lock(mutex_);
+    if (write->write.versions_reserved != 0) {
+      versions_end_ = write->write.versions_reserved;
+      versions_asked_ = 0;
+    }
+    for (const SlotName& name : write->write.purges) {
+      table_.Publish(name.space, name.offset, {});
+    }
+    for (QueueEntry& entry : write->entries) {
+      for (const SlotRecord& record : entry.slots) {
+        const Word word(record.word);
+        const Entry old =
+            table_.Publish(record.space, record.offset, {word, Companion(record.companion)});
+        const bool had_record = old.word.stored() || old.word.kind() == Backing::kLost;
+        if (had_record && old.word.version() != word.version()) {
+          entry.retired.push_back(
+              {old.word.set(), {record.space, record.offset, old.word.version()}});
+        }
+        if (!word.live()) {
+          purges_.push_back({{record.space, record.offset}, word.version()});
+        }
+        SettleOne(record.space, record.offset);
+      }
+    }
+    writing_ = false;
+  }
+  Pump();
+  for (QueueEntry& entry : write->entries) {
+    if (entry.published) {
+      entry.published(Status(), std::move(entry.retired));
+    }
+  }
+}
+
+void Shard::Fail(const Status&) {
+  std::deque<QueueEntry> queue;
+  {
+    MutexLock lock(mutex_);
+    failed_ = true;
+    serving_ = false;
+    writing_ = false;
+    queue.swap(queue_);
+  }
+  for (QueueEntry& entry : queue) {
+    if (entry.published) {
+      entry.published(NotServing(), {});
+    }
+  }
+}
+
+}  // namespace vswap

@@ -1,0 +1,227 @@
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "services/cluster/table_log.h"
+#include "services/common/executor.h"
+#include "services/common/mutex.h"
+#include "services/frontend/entry_table.h"
+
+namespace vswap {
+
+// First in every batch; see vswap.v1.RequestHeader.
+struct RequestHeader {
+  SpaceId space = 0;
+  Token token = 0;
+  ShardId shard = 0;
+  Epoch epoch = 0;
+  Sequence sequence = 0;
+  Sequence floor = 0;  // lowest sequence whose answer the client still waits for
+  Lane lane = Lane::kDemand;
+};
+
+// The answer to a store (codes) or a free (freed_pages).
+struct MutationResult {
+  Status status;
+  std::vector<PageCode> codes;
+  uint32_t freed_pages = 0;
+};
+using MutationDone = std::function<void(const MutationResult&)>;
+
+// A record on the nodes of a set that no entry names any more.
+struct Retired {
+  SetId set = 0;
+  PageName name;
+};
+
+// A slot whose change has begun: the version it will have and what was behind it then.
+struct BegunSlot {
+  Offset offset = 0;
+  Version version = 0;
+  Entry current;
+};
+
+// One shard of the table, as its owner sees it: entries, the log that makes changes count, and the windows that make
+// retries harmless. Every change takes the same way:
+//
+//   Begin  (a version is issued; the slot counts one more change under way)
+//   Enqueue (the new word takes its place in the log's queue, unless a later change is there already)
+//   ... every replica of the log accepts it ...
+//   publish (loads see it; the old backing is handed to whoever enqueued, to be deleted)
+//
+// One mutex guards it all, so that token, window, version order and log order are one order. It is held for table
+// work only, never for I/O. Design.md names the cluster as the unit of locking: a shard-wide lock was chosen since
+// every request also needs the shard's token, window and log queue at the same instant.
+//
+// Thread-safe. Callbacks run without the lock, on the thread that completed the log write. When the log refuses
+// the epoch the shard stops: all waiting requests fail with kNotServing, and so do later ones.
+class Shard : public std::enable_shared_from_this<Shard> {
+ public:
+  struct Options {
+    ShardId id = 0;
+    Epoch epoch = 0;
+    Version versions_block = 1 << 20;      // reserved in the log at a time
+    Duration retry_min = std::chrono::milliseconds(5);
+    Duration retry_max = std::chrono::seconds(1);
+  };
+
+  // A request that was admitted and runs; finished by Finish.
+  struct Request {
+    Sequence sequence = 0;
+    std::vector<Extent> extents;
+    bool finished = false;
+    MutationResult result;
+    std::vector<MutationDone> waiting;
+  };
+
+  // Spans of sequence above the floor that a client may use; bounds the window.
+  static constexpr Sequence kSequenceSpanMax = 16384;
+  // Duplicates of one request that may wait for its answer.
+  static constexpr size_t kDuplicatesMax = 16;
+
+  Shard(Options options, std::vector<TableLog*> replicas, Executor& executor);
+
+  // Fills the table from the log's end and records. Before Start, from one thread.
+  void Restore(const LogEnd& end);
+  Status Restore(const SlotRecord& record);
+  // Begins to serve: the first log write of this epoch reserves versions. `done` runs when it counts.
+  void Start(std::function<void(Status)> done);
+  // Refuses new requests; changes that are enqueued go on.
+  void Stop();
+  // Whether no change is under way.
+  bool Idle() const;
+
+  // Admits a store: checks epoch, token, floor and window, and begins the slots. Null where the request must not run: then
+  // `done` has been or will be called with the refusal or with the first arrival's answer.
+  std::shared_ptr<Request> AdmitStore(const RequestHeader& header,
+                                      const std::vector<Extent>& extents,
+                                      std::vector<BegunSlot>* slots, MutationDone done);
+  // Admits a free: begins every slot of the extents that holds something or is being changed.
+  std::shared_ptr<Request> AdmitFree(const RequestHeader& header,
+                                     const std::vector<Extent>& extents,
+                                     std::vector<BegunSlot>* slots, MutationDone done);
+  // Keeps the answer for duplicates and gives it to all who wait.
+  void Finish(const std::shared_ptr<Request>& request, MutationResult result);
+
+  // What waits for a piece of the log. `retired`: records that no word names any more: old backings of the words that
+  // were published, and the own ones of words that were overtaken.
+  using Published = std::function<void(Status, std::vector<Retired> retired)>;
+
+  // Puts words of begun slots into the log's queue; those that a later change has overtaken are left out. They settle
+  // themselves. FENCED where the token is no longer the space's: then nothing was enqueued or settled, and `published`
+  // does not run. Else it runs when these words and everything before them count, so an overtaken store is answered after
+  // what overtook it.
+  Status Enqueue(SpaceId space, Token token, const std::vector<SlotRecord>& records,
+                 Published published);
+  // Settles begun slots that will not be enqueued.
+  void Abandon(SpaceId space, const std::vector<BegunSlot>& slots);
+
+  struct Conditional {
+    Word expected;
+    SlotRecord record;
+  };
+  // Enqueues words only for slots whose whole word is as expected and which no change is under way for (moves, lost
+  // marks). Answers one bool a record.
+  std::vector<bool> EnqueueIfUnchanged(const std::vector<Conditional>& conditionals,
+                                       Published published);
+  // Runs when a log write that is later than this call was accepted by every replica: the proof that this process
+  // still owns the shard.
+  void Barrier(std::function<void(Status)> done);
+  // `count` versions for moves; empty if the block is used up for now.
+  std::optional<Version> IssueVersions(uint32_t count);
+
+  // Makes `token` the space's; older ones are fenced at once. `done` when it is logged. FENCED if a newer one is known.
+  void RaiseToken(SpaceId space, Token token, std::function<void(Status)> done);
+
+  // Checks a request that changes nothing.
+  Status CheckRead(const RequestHeader& header) const;
+  Entry Lookup(SpaceId space, Offset offset) const;
+  std::vector<Entry> Lookup(SpaceId space, const std::vector<Extent>& extents) const;
+
+  // For reconciliation and moves. Runs `visit` under the lock: it must be short and must not call the shard.
+  void Inspect(const std::function<void(const EntryTable&)>& visit) const;
+  void MarkSeen(SpaceId space, Offset offset, Version version);
+  // Whether an entry names this record, or a change under way may come to name it.
+  bool MayBeNamed(const PageName& name) const;
+  // Versions below it were issued before this epoch.
+  Version first_version() const { return first_version_; }
+
+  uint64_t overtaken_total() const { return overtaken_; }
+  ShardId id() const { return options_.id; }
+  Epoch epoch() const { return options_.epoch; }
+
+ private:
+  struct QueueEntry {
+    std::vector<SlotRecord> slots;
+    std::vector<TokenRecord> tokens;
+    std::vector<Retired> retired;  // handed over once the entry counts
+    Published published;
+  };
+  struct Window {
+    Sequence floor = 0;
+    std::map<Sequence, std::shared_ptr<Request>> requests;
+  };
+  // One log write under way: its entries and the replicas that have not accepted it.
+  struct WriteUnderWay {
+    LogWrite write;
+    std::vector<QueueEntry> entries;
+    std::vector<TableLog*> missing;
+    Duration retry{};
+    std::atomic<size_t> answers{0};
+    Mutex mutex;
+    std::vector<TableLog*> failed GUARDED_BY(mutex);
+    Status fenced GUARDED_BY(mutex);
+  };
+
+  Status CheckHeader(const RequestHeader& header) const REQUIRES(mutex_);
+  std::shared_ptr<Request> Admit(const RequestHeader& header, const std::vector<Extent>& extents,
+                                 Status* refusal, std::shared_ptr<Request>* duplicate)
+      REQUIRES(mutex_);
+  std::shared_ptr<Request> AdmitWith(
+      const RequestHeader& header, const std::vector<Extent>& extents, MutationDone done,
+      const std::function<Status()>& begin);
+  Status BeginSlots(SpaceId space, const std::vector<Offset>& offsets,
+                    std::vector<BegunSlot>* slots) REQUIRES(mutex_);
+  void SettleOne(SpaceId space, Offset offset) REQUIRES(mutex_);
+  void Push(QueueEntry entry) REQUIRES(mutex_);
+
+  // Starts a log write if none is under way and there is something to write.
+  void Pump();
+  void Send(const std::shared_ptr<WriteUnderWay>& write);
+  void OnAnswered(const std::shared_ptr<WriteUnderWay>& write);
+  void OnWritten(const std::shared_ptr<WriteUnderWay>& write);
+  void Fail(const Status& status);
+
+  const Options options_;
+  const std::vector<TableLog*> replicas_;
+  Executor& executor_;
+
+  mutable Mutex mutex_;
+  EntryTable table_ GUARDED_BY(mutex_);
+  std::unordered_map<SpaceId, Token> tokens_ GUARDED_BY(mutex_);
+  std::unordered_map<SpaceId, Window> windows_ GUARDED_BY(mutex_);
+  bool serving_ GUARDED_BY(mutex_) = false;
+  bool failed_ GUARDED_BY(mutex_) = false;
+
+  Version next_version_ GUARDED_BY(mutex_) = 1;
+  Version versions_end_ GUARDED_BY(mutex_) = 1;       // reserved: versions below it may be issued
+  Version versions_asked_ GUARDED_BY(mutex_) = 0;     // reservation that is in the write under way
+  Version first_version_ = 1;
+
+  std::deque<QueueEntry> queue_ GUARDED_BY(mutex_);
+  // None words that are on every replica: their records go with the next write.
+  std::vector<std::pair<SlotName, Version>> purges_ GUARDED_BY(mutex_);
+  Sequence last_sequence_ GUARDED_BY(mutex_) = 0;
+  bool writing_ GUARDED_BY(mutex_) = false;
+  std::atomic<uint64_t> overtaken_{0};
+  uint64_t under_way_ GUARDED_BY(mutex_) = 0;  // begun slots not yet settled
+};
+
+}  // namespace vswap

@@ -1,0 +1,321 @@
+#include "services/frontend/store_path.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "services/common/checksum.h"
+#include "services/frontend/set_io.h"
+
+namespace vswap {
+namespace {
+
+// Rounds in which pages that overwrite wait for room that other overwriting stores are about to give back.
+constexpr int kRoundsMax = 64;
+
+// One batch on its way. Passed from callback to callback, so used by one thread at a time.
+//
+//   round: compressed tier → physical tier → log → publish → release ┬→ answer
+//     ^  the pages without room, if they overwrite and room is coming │
+//     └───────────────────────────────────────────────────────────────┘
+class StoreOp : public std::enable_shared_from_this<StoreOp> {
+ public:
+  StoreOp(const FrontEndContext& context, std::shared_ptr<Shard> shard, StoreCall call)
+      : context_(context), shard_(std::move(shard)), call_(std::move(call)) {}
+
+  void Start(MutationDone done) {
+    request_ = shard_->AdmitStore(call_.header, call_.extents, &slots_, std::move(done));
+    if (!request_) {
+      return;
+    }
+    codes_.assign(slots_.size(), PageCode::kUnset);
+    std::vector<size_t> pages;
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      context_.counters.bytes_in += call_.pages[i].bytes.size();
+      if (IsZero(call_.pages[i])) {
+        AddZero(i);
+      } else {
+        pages.push_back(i);
+      }
+    }
+    Round(std::move(pages));
+  }
+
+ private:
+  // Raw pages of zeros are found here; a client may also say so itself.
+  static bool IsZero(const PageIn& page) {
+    return page.encoding == Encoding::kZero ||
+           (page.encoding == Encoding::kRaw && IsZeroPage(page.bytes.first<kPageBytes>()));
+  }
+
+  void AddZero(size_t page) {
+    const PageIn& in = call_.pages[page];
+    const Stamp stamp{call_.header.token, call_.header.sequence};
+    // Nothing of a zero page is kept that could be checked later, so its checksum is checked now.
+    if (in.encoding == Encoding::kRaw &&
+        in.checksum != PageChecksum(call_.header.space, in.offset, stamp,
+                                    in.bytes.first<kPageBytes>())) {
+      Refuse(page, PageCode::kCorrupt);
+      return;
+    }
+    codes_[page] = PageCode::kOk;
+    ++context_.counters.stored_zero;
+    records_.push_back({call_.header.space, in.offset,
+                        Word(Backing::kZero, 0, slots_[page].version).bits(),
+                        Companion::Stored(0).bits()});
+  }
+
+  void Round(std::vector<size_t> pages) {
+    ++rounds_;
+    no_room_.clear();
+    PutTier(Tier::kCompressed, std::move(pages));
+  }
+
+  void PutTier(Tier tier, std::vector<size_t> pages) {
+    const std::optional<SetId> set = context_.placement.Choose(tier);
+    if (pages.empty() || !set) {
+      AfterTier(tier, std::move(pages));
+      return;
+    }
+    std::vector<PutPage> puts;
+    puts.reserve(pages.size());
+    for (const size_t page : pages) {
+      puts.push_back(MakePut(page, *set));
+    }
+    PutToSet(context_.placement, *set, std::move(puts), call_.header.lane,
+             [self = shared_from_this(), tier, set = *set,
+              pages = std::move(pages)](const std::vector<PutOutcome>& outcomes) {
+               self->OnPut(tier, set, pages, outcomes);
+             });
+  }
+
+  PutPage MakePut(size_t page, SetId set) {
+    const PageIn& in = call_.pages[page];
+    const Word current = slots_[page].current.word;
+    PutPage put;
+    put.name = {call_.header.space, in.offset, slots_[page].version};
+    put.stamp = {call_.header.token, call_.header.sequence};
+    put.page_checksum = in.checksum;
+    put.encoding = in.encoding;
+    put.bytes = in.bytes;
+    put.record_checksum =
+        RecordChecksum(put.name, put.stamp, put.page_checksum, put.encoding, put.bytes);
+    if (current.stored() && current.set() == set) {
+      put.replaces_bytes = slots_[page].current.companion.stored_bytes();
+      if (!hold_) {
+        hold_ = context_.gate.Hold();
+      }
+    }
+    return put;
+  }
+
+  void OnPut(Tier tier, SetId set, const std::vector<size_t>& pages,
+             const std::vector<PutOutcome>& outcomes) {
+    std::vector<size_t> next;
+    for (size_t i = 0; i < pages.size(); ++i) {
+      const size_t page = pages[i];
+      switch (outcomes[i].code) {
+        case PageCode::kOk:
+          Place(page, tier, set, outcomes[i].stored_bytes);
+          break;
+        case PageCode::kIncompressible:
+          ++context_.counters.incompressible;
+          Retire(page, set);
+          next.push_back(page);
+          break;
+        case PageCode::kInvalid:
+        case PageCode::kCorrupt:
+          Retire(page, set);
+          Refuse(page, outcomes[i].code);
+          break;
+        case PageCode::kUnavailable:
+          unavailable_ = true;
+          [[fallthrough]];
+        default:
+          Retire(page, set);
+          next.push_back(page);
+          break;
+      }
+    }
+    AfterTier(tier, std::move(next));
+  }
+
+  void Place(size_t page, Tier tier, SetId set, uint32_t stored_bytes) {
+    const bool compressed = tier == Tier::kCompressed;
+    ++(compressed ? context_.counters.stored_compressed : context_.counters.stored_physical);
+    codes_[page] = PageCode::kOk;
+    records_.push_back(
+        {call_.header.space, slots_[page].offset,
+         Word(compressed ? Backing::kCompressed : Backing::kPhysical, set, slots_[page].version)
+             .bits(),
+         Companion::Stored(stored_bytes).bits()});
+  }
+
+  // Some node of the set may hold the page although the set as a whole does not.
+  void Retire(size_t page, SetId set) {
+    if (unavailable_ || context_.placement.NodesOf(set).size() > 1) {
+      leftovers_.push_back({set, {call_.header.space, slots_[page].offset, slots_[page].version}});
+    }
+  }
+
+  void AfterTier(Tier tier, std::vector<size_t> pages) {
+    if (tier == Tier::kCompressed) {
+      PutTier(Tier::kPhysical, std::move(pages));
+      return;
+    }
+    no_room_ = std::move(pages);
+    Log();
+  }
+
+  void Log() {
+    // The hold ends with the deletion of what these words replace, so that waiting stores go on then.
+    const Status status = shard_->Enqueue(
+        call_.header.space, call_.header.token, records_,
+        [self = shared_from_this(), hold = std::exchange(hold_, nullptr)](
+            Status logged, std::vector<Retired> retired) mutable {
+          self->OnPublished(std::move(logged), std::move(retired), std::move(hold));
+        });
+    if (!status.ok()) {
+      Fence(status);
+      return;
+    }
+  }
+
+  // The space was opened again while the pages were on their way: nothing of them may be seen.
+  void Fence(const Status& status) {
+    ++context_.counters.stores_fenced;
+    std::vector<BegunSlot> begun;
+    for (const SlotRecord& record : records_) {
+      const Word word(record.word);
+      if (word.stored()) {
+        leftovers_.push_back({word.set(), {record.space, record.offset, word.version()}});
+      }
+      begun.push_back({record.offset, word.version(), {}});
+    }
+    for (const size_t page : no_room_) {
+      begun.push_back(slots_[page]);
+    }
+    begun.insert(begun.end(), refused_.begin(), refused_.end());
+    shard_->Abandon(call_.header.space, begun);
+    context_.releaser.Release(std::move(leftovers_));
+    shard_->Finish(request_, {status, {}, 0});
+  }
+
+  void OnPublished(Status status, std::vector<Retired> retired, std::shared_ptr<void> hold) {
+    if (!status.ok()) {
+      shard_->Finish(request_, {std::move(status), {}, 0});
+      return;
+    }
+    records_.clear();
+    retired.insert(retired.end(), leftovers_.begin(), leftovers_.end());
+    leftovers_.clear();
+    context_.releaser.Release(std::move(retired), std::move(hold));
+    if (WaitForRoom()) {
+      return;
+    }
+    for (const size_t page : no_room_) {
+      Refuse(page, unavailable_ ? PageCode::kUnavailable : PageCode::kResourceExhausted);
+    }
+    shard_->Abandon(call_.header.space, refused_);
+    shard_->Finish(request_, {Status(), codes_, 0});
+  }
+
+  // A page that overwrites a kept one needs at most the growth; if none but the overlap reserve was short, room is
+  // coming from the stores that use it now.
+  bool WaitForRoom() {
+    const bool overwrites = std::ranges::any_of(
+        no_room_, [&](size_t page) { return slots_[page].current.word.stored(); });
+    // After an unknown effect the same version must not be put again: its deletion may be under way.
+    if (!overwrites || unavailable_ || rounds_ >= kRoundsMax) {
+      return false;
+    }
+    const auto again = [self = shared_from_this()] {
+      std::vector<size_t> pages = std::move(self->no_room_);
+      for (const size_t page : pages) {
+        BegunSlot& slot = self->slots_[page];
+        slot.current = self->shard_->Lookup(self->call_.header.space, slot.offset);
+      }
+      self->Round(std::move(pages));
+    };
+    ++context_.counters.overlap_waits;
+    if (!context_.gate.WaitForRelease(again)) {
+      if (hopeless_) {
+        return false;
+      }
+      hopeless_ = true;  // room may have come back between the refusal and now: one more try
+      context_.executor.Post(again);
+      return true;
+    }
+    hopeless_ = false;
+    return true;
+  }
+
+  void Refuse(size_t page, PageCode code) {
+    codes_[page] = code;
+    refused_.push_back(slots_[page]);
+    switch (code) {
+      case PageCode::kInvalid:
+        ++context_.counters.rejected_invalid;
+        break;
+      case PageCode::kCorrupt:
+        ++context_.counters.rejected_corrupt;
+        break;
+      case PageCode::kUnavailable:
+        ++context_.counters.rejected_unavailable;
+        break;
+      default:
+        ++context_.counters.rejected_no_room;
+        break;
+    }
+  }
+
+  const FrontEndContext context_;
+  const std::shared_ptr<Shard> shard_;
+  const StoreCall call_;
+  std::shared_ptr<Shard::Request> request_;
+  std::vector<BegunSlot> slots_;         // one a page
+  std::vector<PageCode> codes_;          // one a page
+  std::vector<SlotRecord> records_;      // placed in this round, to be logged
+  std::vector<Retired> leftovers_;       // records that no word will name
+  std::vector<size_t> no_room_;          // pages of this round that found no room in any tier
+  std::vector<BegunSlot> refused_;       // to be abandoned at the end
+  std::shared_ptr<void> hold_;           // while pages of this round overwrite
+  int rounds_ = 0;
+  bool unavailable_ = false;  // some node's effect is unknown
+  bool hopeless_ = false;
+};
+
+}  // namespace
+
+void StorePages(const FrontEndContext& context, std::shared_ptr<Shard> shard, StoreCall call,
+                MutationDone done) {
+  std::make_shared<StoreOp>(context, std::move(shard), std::move(call))->Start(std::move(done));
+}
+
+void FreePages(const FrontEndContext& context, std::shared_ptr<Shard> shard, FreeCall call,
+               MutationDone done) {
+  std::vector<BegunSlot> slots;
+  const auto request = shard->AdmitFree(call.header, call.extents, &slots, std::move(done));
+  if (!request) {
+    return;
+  }
+  std::vector<SlotRecord> records;
+  uint32_t freed = 0;
+  for (const BegunSlot& slot : slots) {
+    freed += slot.current.word.live();
+    records.push_back(
+        {call.header.space, slot.offset, Word(Backing::kNone, 0, slot.version).bits(), 0});
+  }
+  context.counters.freed += freed;
+  const Status status = shard->Enqueue(
+      call.header.space, call.header.token, records,
+      [context, shard, request, freed](Status logged, std::vector<Retired> retired) {
+        context.releaser.Release(std::move(retired));
+        shard->Finish(request, {std::move(logged), {}, freed});
+      });
+  if (!status.ok()) {
+    shard->Abandon(call.header.space, slots);
+    shard->Finish(request, {status, {}, 0});
+  }
+}
+
+}  // namespace vswap
