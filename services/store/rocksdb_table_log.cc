@@ -1,0 +1,221 @@
+#include "services/store/rocksdb_table_log.h"
+
+#include "services/store/log_format.h"
+
+namespace vswap {
+namespace {
+
+constexpr size_t kCallsTogetherMax = 64;
+constexpr size_t kCursorBytes = 16;
+
+template <size_t kBytes>
+std::string_view View(const std::array<char, kBytes>& bytes) {
+  return {bytes.data(), bytes.size()};
+}
+
+rocksdb::Slice AsSlice(std::string_view view) { return {view.data(), view.size()}; }
+
+std::string_view AsView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+Status Damaged(ShardId shard, const std::string& what) {
+  return MakeError(StatusCode::kDataLoss,
+                   "the table log of shard " + std::to_string(shard) + " is damaged at " + what);
+}
+
+void AddWrite(const LogWrite& write, rocksdb::ColumnFamilyHandle* log, rocksdb::WriteBatch& batch) {
+  for (const SlotName& slot : write.purges) {
+    const auto key = EncodeSlotKey(write.shard, slot);
+    batch.Delete(log, AsSlice(View(key)));
+  }
+  for (const SlotRecord& slot : write.slots) {
+    const auto key = EncodeSlotKey(write.shard, {slot.space, slot.offset});
+    batch.Put(log, AsSlice(View(key)), AsSlice(View(EncodeSlotValue(View(key), slot))));
+  }
+  for (const TokenRecord& token : write.tokens) {
+    const auto key = EncodeTokenKey(write.shard, token.space);
+    batch.Put(log, AsSlice(View(key)), AsSlice(View(EncodeTokenValue(View(key), token.token))));
+  }
+}
+
+}  // namespace
+
+void RocksdbTableLog::Write(LogWrite write, Callback<bool> done) {
+  if (const Status valid = ValidateLogWrite(write); !valid.ok()) {
+    done(valid);
+    return;
+  }
+  const ShardId shard = write.shard;
+  Enqueue(shard, {std::move(write), 0, [done = std::move(done)](const StatusOr<LogEnd>& end) {
+                    done(end.ok() ? StatusOr<bool>(true) : StatusOr<bool>(end.status()));
+                  }});
+}
+
+void RocksdbTableLog::Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) {
+  if (const Status valid = ValidateLogSeal(shard, epoch); !valid.ok()) {
+    done(valid);
+    return;
+  }
+  LogWrite none;
+  none.shard = shard;
+  Enqueue(shard, {std::move(none), epoch, std::move(done)});
+}
+
+void RocksdbTableLog::Read(ShardId shard, std::string cursor, uint32_t limit,
+                           Callback<LogReadReply> done) {
+  executor_.Dispatch([this, shard, cursor = std::move(cursor), limit, done = std::move(done)] {
+    done(DoRead(shard, cursor, limit));
+  });
+}
+
+void RocksdbTableLog::Enqueue(ShardId id, Call call) {
+  Shard* shard = nullptr;
+  {
+    MutexLock lock(mutex_);
+    std::unique_ptr<Shard>& slot = shards_[id];
+    if (slot == nullptr) {
+      slot = std::make_unique<Shard>();
+      slot->id = id;
+    }
+    slot->calls.push_back(std::move(call));
+    if (slot->busy) {
+      return;
+    }
+    slot->busy = true;
+    shard = slot.get();
+  }
+  executor_.Dispatch([this, shard] { Run(*shard); });
+}
+
+std::vector<RocksdbTableLog::Call> RocksdbTableLog::TakeCalls(Shard& shard) {
+  std::vector<Call> calls;
+  MutexLock lock(mutex_);
+  while (!shard.calls.empty() && calls.size() < kCallsTogetherMax &&
+         (calls.empty() || calls.back().seal_epoch == 0)) {
+    calls.push_back(std::move(shard.calls.front()));
+    shard.calls.pop_front();
+  }
+  shard.busy = !calls.empty();
+  return calls;
+}
+
+void RocksdbTableLog::Run(Shard& shard) {
+  for (std::vector<Call> calls = TakeCalls(shard); !calls.empty(); calls = TakeCalls(shard)) {
+    std::vector<StatusOr<LogEnd>> answers = Apply(shard, calls);
+    for (size_t i = 0; i < calls.size(); ++i) {
+      calls[i].done(std::move(answers[i]));
+    }
+  }
+}
+
+std::vector<StatusOr<LogEnd>> RocksdbTableLog::Apply(Shard& shard, const std::vector<Call>& calls) {
+  StatusOr<LogPosition> position =
+      shard.position.has_value() ? *shard.position : ReadPosition(shard.id);
+  if (!position.ok()) {
+    return std::vector<StatusOr<LogEnd>>(calls.size(), position.status());
+  }
+  rocksdb::WriteBatch batch;
+  std::vector<StatusOr<LogEnd>> answers;
+  for (const Call& call : calls) {
+    const Status admitted = Admit(call, *position, batch);
+    answers.push_back(admitted.ok() ? StatusOr<LogEnd>(LogEnd()) : StatusOr<LogEnd>(admitted));
+  }
+  if (const Status written = Commit(shard, *position, batch); !written.ok()) {
+    // A refusal may rest on a write beside it that did not get through: all are to be sent again.
+    return std::vector<StatusOr<LogEnd>>(calls.size(), written);
+  }
+  if (calls.back().seal_epoch != 0 && answers.back().ok()) {
+    answers.back() = ReadEnd(shard.id, *position);
+  }
+  return answers;
+}
+
+Status RocksdbTableLog::Admit(const Call& call, LogPosition& position, rocksdb::WriteBatch& batch) {
+  if (call.seal_epoch != 0) {
+    return AdmitLogSeal(call.write.shard, call.seal_epoch, position);
+  }
+  const StatusOr<LogVerdict> verdict = AdmitLogWrite(call.write, position);
+  if (verdict.ok() && *verdict == LogVerdict::kApply) {
+    AddWrite(call.write, store_.log(), batch);
+  }
+  return verdict.status();
+}
+
+Status RocksdbTableLog::Commit(Shard& shard, const LogPosition& position,
+                               rocksdb::WriteBatch& batch) {
+  if (shard.position == position) {
+    return absl::OkStatus();  // only repeats and refusals
+  }
+  const auto key = EncodeMetaKey(shard.id);
+  batch.Put(store_.log(), AsSlice(View(key)), AsSlice(View(EncodeMetaValue(View(key), position))));
+  rocksdb::WriteOptions options;
+  options.sync = store_.sync_log();
+  const Status written =
+      FromFailedWrite(store_.db().Write(options, &batch), "writing the table log");
+  shard.position = written.ok() ? std::optional<LogPosition>(position) : std::nullopt;
+  return written;
+}
+
+StatusOr<LogPosition> RocksdbTableLog::ReadPosition(ShardId id) {
+  const auto key = EncodeMetaKey(id);
+  std::string value;
+  const rocksdb::Status got = store_.db().Get({}, store_.log(), AsSlice(View(key)), &value);
+  if (got.IsNotFound()) {
+    return LogPosition();
+  }
+  VSWAP_RETURN_IF_ERROR(FromRocksdb(got, "reading the table log's position"));
+  const auto position = DecodeMetaValue(View(key), value);
+  if (!position.has_value()) {
+    return Damaged(id, "its position");
+  }
+  return *position;
+}
+
+StatusOr<LogEnd> RocksdbTableLog::ReadEnd(ShardId id, const LogPosition& position) {
+  LogEnd end{position.last_sequence, position.versions_reserved, {}};
+  const auto prefix = EncodeShardKey(id, 't');
+  const std::unique_ptr<rocksdb::Iterator> it(store_.db().NewIterator({}, store_.log()));
+  for (it->Seek(AsSlice(View(prefix))); it->Valid() && it->key().starts_with(AsSlice(View(prefix)));
+       it->Next()) {
+    const auto token = DecodeToken(AsView(it->key()), AsView(it->value()));
+    if (!token.has_value()) {
+      return Damaged(id, "a token");
+    }
+    end.tokens.push_back(*token);
+  }
+  VSWAP_RETURN_IF_ERROR(FromRocksdb(it->status(), "reading the tokens of the table log"));
+  return end;
+}
+
+StatusOr<LogReadReply> RocksdbTableLog::DoRead(ShardId id, const std::string& cursor,
+                                               uint32_t limit) {
+  VSWAP_RETURN_IF_ERROR(ValidateLogRead(id, limit));
+  if (!cursor.empty() && cursor.size() != kCursorBytes) {
+    return InvalidField("cursor", std::to_string(cursor.size()) + " bytes", "as answered");
+  }
+  const auto prefix = EncodeShardKey(id, 's');
+  const std::string from = std::string(View(prefix)) + cursor;
+  LogReadReply reply;
+  const std::unique_ptr<rocksdb::Iterator> it(store_.db().NewIterator({}, store_.log()));
+  it->Seek(from);
+  if (!cursor.empty() && it->Valid() && it->key() == from) {
+    it->Next();
+  }
+  for (; it->Valid() && it->key().starts_with(AsSlice(View(prefix))); it->Next()) {
+    if (reply.slots.size() == limit) {
+      const auto last = EncodeSlotKey(id, {reply.slots.back().space, reply.slots.back().offset});
+      reply.next_cursor = std::string(View(last).substr(kMetaKeyBytes));
+      break;
+    }
+    const auto slot = DecodeSlot(AsView(it->key()), AsView(it->value()));
+    if (!slot.has_value()) {
+      const SlotName name = DecodeSlotKey(AsView(it->key()));
+      return Damaged(id, "the record of space " + std::to_string(name.space) + ", offset " +
+                             std::to_string(name.offset));
+    }
+    reply.slots.push_back(*slot);
+  }
+  VSWAP_RETURN_IF_ERROR(FromRocksdb(it->status(), "reading the table log"));
+  return reply;
+}
+
+}  // namespace vswap

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <rocksdb/db.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "services/common/executor.h"
+#include "services/common/ids.h"
+#include "services/common/status.h"
+
+namespace vswap {
+
+struct StoreDbOptions {
+  std::string directory;  // made if absent (one level)
+  // Memory for RocksDB's blocks, indexes and filters; at least 1 MiB. Write buffers come on top,
+  // see kWriteBufferBytesMax.
+  uint64_t block_cache_bytes = uint64_t{64} << 20;
+  // Bound of what flushes and compactions write.
+  uint64_t background_bytes_per_second = uint64_t{64} << 20;
+  // Sync the write-ahead log with each table-log write: nothing acknowledged is lost with the
+  // machine either.
+  bool sync_log = false;
+  // Start empty where the rule about machine restarts (see StoreDb) would refuse to open. Discards
+  // nothing else.
+  bool discard_data = false;
+  std::string boot_id_path = "/proc/sys/kernel/random/boot_id";
+  rocksdb::Env* env = nullptr;  // null: the default one; tests pass faults in
+};
+
+// The one RocksDB of a store's data directory, with a column family for each kind of data. Formats:
+// README.md.
+//
+// What a call has written is kept through kill -9 of the process (the write-ahead log is in the
+// kernel's page cache), but without `sync_log` not through a loss of power. An unsynced log may
+// then end early, and an old word or page would look current: therefore the directory records the
+// machine's boot id and whether it was stopped cleanly, and Open refuses an unsynced directory that
+// was open when the machine went down.
+//
+// Bad at: more than one process (the second is refused), and at carrying on after RocksDB has found
+// a damaged block in the background: it then refuses writes until the directory is opened again.
+//
+// Thread-safe but for Close. Users (RocksdbNode, RocksdbTableLog) borrow it and end before it.
+// Destruction without Close leaves what kill -9 would leave.
+class StoreDb {
+ public:
+  static constexpr uint64_t kFormatVersion = 1;
+  static constexpr uint64_t kWriteBufferBytesMax = uint64_t{64} << 20;
+
+  // INVALID_ARGUMENT: bad options. PERMISSION_DENIED, RESOURCE_EXHAUSTED (disk full): the
+  // directory. UNAVAILABLE: another process has it open. FAILED_PRECONDITION: another format
+  // version, or the rule above. DATA_LOSS: damaged. A refused directory is left as it was.
+  static StatusOr<std::unique_ptr<StoreDb>> Open(const StoreDbOptions& options, Random& random);
+  ~StoreDb();
+  StoreDb(const StoreDb&) = delete;
+  StoreDb& operator=(const StoreDb&) = delete;
+
+  // A clean stop: syncs everything and marks the directory so. No other call may be under way or
+  // follow.
+  Status Close();
+
+  rocksdb::DB& db() { return *db_; }
+  rocksdb::ColumnFamilyHandle* pages() { return pages_.get(); }
+  rocksdb::ColumnFamilyHandle* names() { return names_.get(); }
+  rocksdb::ColumnFamilyHandle* log() { return log_.get(); }
+  // Random, made with the data, gone with the data.
+  Incarnation incarnation() const { return incarnation_; }
+  bool sync_log() const { return options_.sync_log; }
+  // Files and write buffers of the pages and their names.
+  uint64_t PageBytesInUse();
+  // Background failures of RocksDB (flush, compaction, write-ahead log) since Open.
+  uint64_t background_errors() const { return background_errors_->load(); }
+
+ private:
+  class ErrorCounter;
+  struct HandleDeleter {
+    rocksdb::DB* db;
+    void operator()(rocksdb::ColumnFamilyHandle* handle) const {
+      db->DestroyColumnFamilyHandle(handle);
+    }
+  };
+  using Handle = std::unique_ptr<rocksdb::ColumnFamilyHandle, HandleDeleter>;
+
+  explicit StoreDb(const StoreDbOptions& options) : options_(options) {}
+  Status OpenRocksdb();
+  Status ReadIncarnation();  // stays 0 where there is none yet
+  Status MakeIncarnation(Random& random);
+
+  StoreDbOptions options_;
+  std::string boot_id_;
+  Incarnation incarnation_ = 0;
+  std::shared_ptr<std::atomic<uint64_t>> background_errors_ =
+      std::make_shared<std::atomic<uint64_t>>(0);
+  std::unique_ptr<rocksdb::DB> db_;
+  Handle meta_;
+  Handle pages_;
+  Handle names_;
+  Handle log_;
+};
+
+// The status of a failed RocksDB call, `doing` says what was tried. Corruption is DATA_LOSS, the
+// rest UNAVAILABLE but for what an operator has to mend (PERMISSION_DENIED, RESOURCE_EXHAUSTED).
+[[nodiscard]] Status FromRocksdb(const rocksdb::Status& status, std::string_view doing);
+// A write that RocksDB did not accept: UNAVAILABLE whatever the cause, its effect is unknown.
+[[nodiscard]] Status FromFailedWrite(const rocksdb::Status& status, std::string_view doing);
+
+}  // namespace vswap
