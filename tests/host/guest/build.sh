@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Makes what the guest boots from: DIR/vmlinuz, DIR/initramfs.gz and DIR/verify. The kernel is Debian's package,
+# downloaded once and unpacked, not installed.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+modules=(virtio_pci virtio_blk)
+
+fail() {
+  echo "guest/build.sh: $*" >&2
+  exit 1
+}
+
+if [[ $# -ne 1 || $1 == -* ]]; then
+  echo "usage: $0 DIR" >&2
+  exit 2
+fi
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+
+# One at a time: the demo and the tests share the folder.
+exec 9> "$out/lock"
+flock 9
+
+# The versioned package behind linux-image-cloud-amd64.
+kernel_package() {
+  apt-cache depends --no-suggests --no-recommends linux-image-cloud-amd64 |
+    awk '/Depends: linux-image-[0-9]/ {print $2; exit}'
+}
+
+fetch_kernel() {
+  local package
+  package=$(kernel_package)
+  [[ -n $package ]] || fail "apt knows no linux-image-cloud-amd64; run apt-get update"
+  rm -rf "$out/kernel" && mkdir -p "$out/download"
+  (cd "$out/download" && apt-get download -qq -o APT::Sandbox::User=root "$package") ||
+    fail "cannot download $package"
+  dpkg-deb -x "$out/download/$package"_*.deb "$out/kernel.part"
+  rm -rf "$out/download"
+  mv "$out/kernel.part" "$out/kernel"
+}
+
+[[ -d $out/kernel/boot ]] || fetch_kernel
+version=$(basename "$out"/kernel/lib/modules/*)
+cp "$out/kernel/boot/vmlinuz-$version" "$out/vmlinuz"
+
+g++ -std=c++20 -O2 -static -Wall -Wextra -Wshadow -Wconversion -Werror -o "$out/verify" "$here/verify.cc"
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+mkdir -p "$root"/{bin,dev,proc,sys,modules}
+cp /bin/busybox "$root/bin/busybox"
+cp "$out/verify" "$root/verify"
+install -m 755 "$here/init" "$root/init"
+depmod -b "$out/kernel" "$version"
+modprobe -d "$out/kernel" -S "$version" --show-depends -a "${modules[@]}" |
+  awk '$1 == "insmod" && !seen[$2]++ {print $2}' |
+  while read -r path; do
+    cp "$path" "$root/modules/"
+    basename "$path" >> "$root/modules/order"
+  done
+(cd "$root" && find . | cpio --quiet -o -H newc | gzip -1) > "$out/initramfs.gz.part"
+mv "$out/initramfs.gz.part" "$out/initramfs.gz"
