@@ -11,11 +11,13 @@
 
 namespace vswap {
 
-// A status on the wire: code and message as gRPC's, and vswap.v1.Error in the details, which carries the reason.
+// A status on the wire: code and message as gRPC's, and vswap.v1.Error in the details, which
+// carries the reason.
 grpc::Status ToGrpc(const Status& status);
 Status FromGrpc(const grpc::Status& status);
 
-// A received message as one piece of memory, which the slice owns. Copies where gRPC has it in several pieces.
+// A received message as one piece of memory, which the slice owns. Copies where gRPC has it in
+// several pieces.
 class OwnedMessage {
  public:
   explicit OwnedMessage(const grpc::ByteBuffer& buffer);
@@ -27,7 +29,8 @@ class OwnedMessage {
   grpc::Slice slice_;
 };
 
-// A message of a head (copied) and page bytes (gathered by one copy; views that are borrowed for the call).
+// A message of a head (copied) and page bytes (gathered by one copy; views that are borrowed for
+// the call).
 grpc::ByteBuffer MakeMessage(const std::string& head, const std::vector<ByteView>& pages);
 
 }  // namespace vswap
