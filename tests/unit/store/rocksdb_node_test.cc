@@ -1,7 +1,6 @@
 #include "services/store/rocksdb_node.h"
 
 #include <gtest/gtest.h>
-#include <lz4.h>
 
 #include <filesystem>
 #include <fstream>
@@ -24,34 +23,6 @@ std::vector<PageName> NamesFrom(Offset first, size_t count, Version version = 1)
     names.push_back(Named(first + i, version));
   }
   return names;
-}
-
-// The same page as an LZ4 block.
-OwnedPage Lz4Page(const PageName& name) {
-  OwnedPage page = RawPage(name, /*shrinks=*/true);
-  std::vector<std::byte> block(kPageBytes);
-  const int bytes = LZ4_compress_default(reinterpret_cast<const char*>(page.bytes.data()),
-                                         reinterpret_cast<char*>(block.data()), kPageBytes,
-                                         static_cast<int>(block.size()));
-  block.resize(static_cast<size_t>(bytes));
-  page.bytes = std::move(block);
-  page.put.encoding = Encoding::kLz4;
-  page.put.bytes = page.bytes;
-  SetRecordChecksum(page.put);
-  return page;
-}
-
-std::vector<std::byte> PlainBytes(const GetReply& reply, size_t i) {
-  const ByteView bytes = reply.BytesOf(reply.pages[i]);
-  std::vector<std::byte> plain(kPageBytes);
-  if (reply.pages[i].encoding == Encoding::kRaw) {
-    return {bytes.begin(), bytes.end()};
-  }
-  EXPECT_EQ(LZ4_decompress_safe(reinterpret_cast<const char*>(bytes.data()),
-                                reinterpret_cast<char*>(plain.data()),
-                                static_cast<int>(bytes.size()), kPageBytes),
-            static_cast<int>(kPageBytes));
-  return plain;
 }
 
 void ExpectPlain(NodeCalls calls, const PageName& name, bool shrinks) {
