@@ -3,7 +3,7 @@
 # vswap_test(NAME LABEL label SOURCES ... LIBS ...): a GoogleTest executable and one ctest entry.
 
 add_library(vswap_options INTERFACE)
-target_include_directories(vswap_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_include_directories(vswap_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
 target_compile_options(
   vswap_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor
                           -Woverloaded-virtual -Werror)

@@ -157,7 +157,8 @@ void FrontEnd::StartShards(std::function<void(Status)> done) {
         MutexLock lock(mutex_);
         spaces_[record.space()] = ToInfo(record);
       }
-      serving_ = true;
+      started_ = true;
+    serving_ = true;
       done(Status());
       Reconcile(context_, shards_, [this] { reconciled_ = true; });
     });
@@ -484,6 +485,9 @@ void FrontEnd::MoveAll(Tier from, Tier to, std::function<void(uint64_t)> done) {
 
 std::map<SpaceId, SpaceCounts> FrontEnd::Counts() const {
   std::map<SpaceId, SpaceCounts> counts;
+  if (!started_) {
+    return counts;
+  }
   for (const auto& shard : shards_) {
     shard->Inspect([&](const EntryTable& table) {
       for (const auto& [space, of_shard] : table.counts()) {
@@ -496,6 +500,9 @@ std::map<SpaceId, SpaceCounts> FrontEnd::Counts() const {
 
 uint64_t FrontEnd::stores_overtaken() const {
   uint64_t total = 0;
+  if (!started_) {
+    return total;
+  }
   for (const auto& shard : shards_) {
     total += shard->overtaken_total();
   }

@@ -122,6 +122,7 @@ class FrontEnd {
   std::vector<std::shared_ptr<Shard>> shards_;  // fixed once started
   mutable Mutex mutex_;
   std::map<SpaceId, SpaceInfo> spaces_ GUARDED_BY(mutex_);
+  std::atomic<bool> started_{false};  // from then on the shards can be looked at
   std::atomic<bool> serving_{false};
   std::atomic<bool> reconciled_{false};
 };

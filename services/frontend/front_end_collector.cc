@@ -1,0 +1,180 @@
+#include "services/frontend/front_end_collector.h"
+
+
+#include <prometheus/metric_family.h>
+
+#include "services/frontend/status_report.h"
+
+namespace vswap {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Labels = std::vector<ClientMetric::Label>;
+using Counter = std::atomic<uint64_t> FrontEndCounters::*;
+
+// One line a counter: every refusal and every discard is here.
+struct CounterRow {
+  const char* name;
+  const char* help;
+  const char* label;  // null: none
+  const char* value;
+  Counter counter;
+};
+
+constexpr char kStores[] = "vswap_stores_total";
+constexpr char kStoresHelp[] = "Pages stored and acknowledged, by what came to be behind them.";
+constexpr char kLoads[] = "vswap_loads_total";
+constexpr char kLoadsHelp[] = "Pages loaded, by what was behind them.";
+constexpr char kRejects[] = "vswap_alloc_reject_total";
+constexpr char kRejectsHelp[] = "Pages of stores that were refused.";
+constexpr char kLoadFailures[] = "vswap_load_failures_total";
+constexpr char kLoadFailuresHelp[] = "Pages of loads that were answered with an error.";
+
+// Rows of one name stand together.
+constexpr CounterRow kCounters[] = {
+    {kStores, kStoresHelp, "backing", "zero", &FrontEndCounters::stored_zero},
+    {kStores, kStoresHelp, "backing", "compressed", &FrontEndCounters::stored_compressed},
+    {kStores, kStoresHelp, "backing", "physical", &FrontEndCounters::stored_physical},
+    {kLoads, kLoadsHelp, "backing", "none", &FrontEndCounters::loaded_none},
+    {kLoads, kLoadsHelp, "backing", "zero", &FrontEndCounters::loaded_zero},
+    {kLoads, kLoadsHelp, "backing", "compressed", &FrontEndCounters::loaded_compressed},
+    {kLoads, kLoadsHelp, "backing", "physical", &FrontEndCounters::loaded_physical},
+    {kRejects, kRejectsHelp, "reason", "no_room", &FrontEndCounters::rejected_no_room},
+    {kRejects, kRejectsHelp, "reason", "invalid", &FrontEndCounters::rejected_invalid},
+    {kRejects, kRejectsHelp, "reason", "corrupt", &FrontEndCounters::rejected_corrupt},
+    {kRejects, kRejectsHelp, "reason", "unavailable", &FrontEndCounters::rejected_unavailable},
+    {kRejects, kRejectsHelp, "reason", "fenced", &FrontEndCounters::stores_fenced},
+    {kLoadFailures, kLoadFailuresHelp, "reason", "data_loss", &FrontEndCounters::loads_data_loss},
+    {kLoadFailures, kLoadFailuresHelp, "reason", "unavailable",
+     &FrontEndCounters::loads_unavailable},
+    {"vswap_frees_total", "Slots freed that had something behind them.", nullptr, nullptr,
+     &FrontEndCounters::freed},
+    {"vswap_prefetched_total", "Pages that a prefetch has read.", nullptr, nullptr,
+     &FrontEndCounters::prefetched},
+    {"vswap_moves_total", "Pages moved from one node to another.", nullptr, nullptr,
+     &FrontEndCounters::moved},
+    {"vswap_incompressible_total", "Pages that did not shrink enough for the compressed tier.",
+     nullptr, nullptr, &FrontEndCounters::incompressible},
+    {"vswap_received_page_bytes_total", "Page bytes received with stores.", nullptr, nullptr,
+     &FrontEndCounters::bytes_in},
+    {"vswap_sent_page_bytes_total", "Page bytes sent with loads.", nullptr, nullptr,
+     &FrontEndCounters::bytes_out},
+    {"vswap_overlap_waits_total", "Stores that waited for the overlap reserve.", nullptr, nullptr,
+     &FrontEndCounters::overlap_waits},
+    {"vswap_load_retries_total", "Pages looked up again since a node did not have them.", nullptr,
+     nullptr, &FrontEndCounters::load_retries},
+    {"vswap_lost_total", "Pages found to be lost.", nullptr, nullptr,
+     &FrontEndCounters::pages_marked_lost},
+    {"vswap_revived_total", "Lost pages whose copy came back.", nullptr, nullptr,
+     &FrontEndCounters::pages_revived},
+    {"vswap_orphans_deleted_total", "Records deleted that no entry named.", nullptr, nullptr,
+     &FrontEndCounters::orphans_deleted},
+};
+
+class Families {
+ public:
+  void Add(const char* name, const char* help, MetricType type, Labels labels, double value) {
+    if (families_.empty() || families_.back().name != name) {
+      families_.push_back({name, help, type, {}});
+    }
+    ClientMetric metric;
+    metric.label = std::move(labels);
+    (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+    families_.back().metric.push_back(std::move(metric));
+  }
+  void AddGauge(const char* name, const char* help, Labels labels, uint64_t value) {
+    Add(name, help, MetricType::Gauge, std::move(labels), static_cast<double>(value));
+  }
+  std::vector<MetricFamily> Take() { return std::move(families_); }
+
+ private:
+  std::vector<MetricFamily> families_;
+};
+
+v1::SpaceStatus Sum(const v1::GetStatusResponse& report) {
+  v1::SpaceStatus sum;
+  for (const v1::SpaceStatus& space : report.spaces()) {
+    sum.set_zero_pages(sum.zero_pages() + space.zero_pages());
+    sum.set_compressed_pages(sum.compressed_pages() + space.compressed_pages());
+    sum.set_physical_pages(sum.physical_pages() + space.physical_pages());
+    sum.set_lost_pages(sum.lost_pages() + space.lost_pages());
+    sum.set_compressed_bytes(sum.compressed_bytes() + space.compressed_bytes());
+    sum.set_physical_bytes(sum.physical_bytes() + space.physical_bytes());
+  }
+  return sum;
+}
+
+void AddSpaces(const v1::GetStatusResponse& report, Families& families) {
+  const v1::SpaceStatus sum = Sum(report);
+  families.AddGauge("vswap_spaces", "Spaces that exist.", {},
+                    static_cast<uint64_t>(report.spaces_size()));
+  families.AddGauge(
+      "vswap_used_slots", "Slots with something behind them.", {},
+      sum.zero_pages() + sum.compressed_pages() + sum.physical_pages() + sum.lost_pages());
+  constexpr char kPages[] = "vswap_pages";
+  constexpr char kHelp[] = "Slots, by what is behind them.";
+  families.AddGauge(kPages, kHelp, {{"backing", "zero"}}, sum.zero_pages());
+  families.AddGauge(kPages, kHelp, {{"backing", "compressed"}}, sum.compressed_pages());
+  families.AddGauge(kPages, kHelp, {{"backing", "physical"}}, sum.physical_pages());
+  families.AddGauge(kPages, kHelp, {{"backing", "lost"}}, sum.lost_pages());
+  constexpr char kBytes[] = "vswap_stored_bytes";
+  constexpr char kBytesHelp[] = "Bytes of the pages as they are stored.";
+  families.AddGauge(kBytes, kBytesHelp, {{"backing", "compressed"}}, sum.compressed_bytes());
+  families.AddGauge(kBytes, kBytesHelp, {{"backing", "physical"}}, sum.physical_bytes());
+}
+
+struct NodeRow {
+  const char* name;
+  const char* help;
+  uint64_t (v1::NodeStatus::*value)() const;
+};
+
+constexpr NodeRow kNodeGauges[] = {
+    {"vswap_node_pages", "Pages that a node holds.", &v1::NodeStatus::pages},
+    {"vswap_node_capacity_pages", "Most pages that a node holds; 0: no limit in pages.",
+     &v1::NodeStatus::pages_capacity},
+    {"vswap_node_payload_bytes", "Bytes of a node's pages as they are stored.",
+     &v1::NodeStatus::payload_bytes},
+    {"vswap_node_used_bytes", "Memory or disk that a node uses, all overhead included.",
+     &v1::NodeStatus::used_bytes},
+    {"vswap_node_capacity_bytes", "Most memory or disk that a node uses; 0: no limit in bytes.",
+     &v1::NodeStatus::capacity_bytes},
+};
+
+void AddNodes(const v1::GetStatusResponse& report, Families& families) {
+  for (const NodeRow& row : kNodeGauges) {
+    for (const v1::NodeStatus& node : report.nodes()) {
+      families.AddGauge(row.name, row.help,
+                        {{"node", node.name()},
+                         {"tier", node.tier() == v1::TIER_COMPRESSED ? "compressed" : "physical"}},
+                        (node.*row.value)());
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<prometheus::MetricFamily> FrontEndCollector::Collect() const {
+  const v1::GetStatusResponse report = MakeStatusReport(front_end_);
+  Families families;
+  for (const CounterRow& row : kCounters) {
+    const uint64_t value = (front_end_.counters().*row.counter).load(std::memory_order_relaxed);
+    families.Add(row.name, row.help, MetricType::Counter,
+                 row.label == nullptr ? Labels{} : Labels{{row.label, row.value}},
+                 static_cast<double>(value));
+  }
+  families.Add("vswap_stores_overtaken_total",
+               "Stored pages that a later store or free of the same slot came before.",
+               MetricType::Counter, {}, static_cast<double>(front_end_.stores_overtaken()));
+  AddSpaces(report, families);
+  AddNodes(report, families);
+  families.AddGauge("vswap_releases_pending", "Batches of deletes that nodes have not answered.",
+                    {}, front_end_.releases_pending());
+  families.AddGauge("vswap_reconciled", "1 once tables and nodes were compared after the start.",
+                    {}, front_end_.reconciled() ? 1 : 0);
+  return families.Take();
+}
+
+}  // namespace vswap

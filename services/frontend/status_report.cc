@@ -1,0 +1,67 @@
+#include "services/frontend/status_report.h"
+
+#include <chrono>
+
+#include "services/cluster/await.h"
+#include "services/common/version.h"
+
+namespace vswap {
+namespace {
+
+constexpr auto kWaitMax = std::chrono::seconds(1);
+
+v1::NodeStatus ToStatus(const Placement::Member& member, const NodeStatistics& statistics) {
+  v1::NodeStatus status;
+  status.set_node(member.id);
+  status.set_tier(static_cast<v1::Tier>(member.tier));
+  status.set_name(member.name);
+  status.set_incarnation(statistics.incarnation);
+  status.set_pages(statistics.pages);
+  status.set_pages_capacity(statistics.pages_capacity);
+  status.set_payload_bytes(statistics.payload_bytes);
+  status.set_used_bytes(statistics.used_bytes);
+  status.set_capacity_bytes(statistics.capacity_bytes);
+  return status;
+}
+
+v1::SpaceStatus ToStatus(const SpaceInfo& space, const SpaceCounts& counts) {
+  v1::SpaceStatus status;
+  status.set_space(space.id);
+  status.set_name(space.name);
+  status.set_pages(space.pages);
+  status.set_holder(space.holder);
+  status.set_zero_pages(counts.zero_pages);
+  status.set_compressed_pages(counts.compressed_pages);
+  status.set_physical_pages(counts.physical_pages);
+  status.set_lost_pages(counts.lost_pages);
+  status.set_compressed_bytes(counts.compressed_bytes);
+  status.set_physical_bytes(counts.physical_bytes);
+  return status;
+}
+
+}  // namespace
+
+v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end) {
+  v1::GetStatusResponse report;
+  report.set_version(kVersionText);
+  report.set_reconciled(front_end.reconciled());
+  const std::map<SpaceId, SpaceCounts> counts = front_end.Counts();
+  const StatusOr<std::vector<SpaceInfo>> spaces = AwaitFor<std::vector<SpaceInfo>>(
+      kWaitMax, [&](Callback<std::vector<SpaceInfo>> done) { front_end.ListSpaces(std::move(done)); });
+  if (spaces.ok()) {
+    for (const SpaceInfo& space : *spaces) {
+      const auto it = counts.find(space.id);
+      *report.add_spaces() = ToStatus(space, it == counts.end() ? SpaceCounts{} : it->second);
+    }
+  }
+  for (const auto& [id, member] : front_end.placement().members()) {
+    const StatusOr<NodeStatistics> statistics = AwaitFor<NodeStatistics>(
+        kWaitMax, [&](Callback<NodeStatistics> done) { member.node->Statistics(std::move(done)); });
+    if (statistics.ok()) {
+      *report.add_nodes() = ToStatus(member, *statistics);
+    }
+  }
+  return report;
+}
+
+}  // namespace vswap

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "services/frontend/front_end.h"
+#include "vswap/v1/admin.pb.h"
+
+namespace vswap {
+
+// What an operator sees of a front-end and its nodes. Waits for the nodes' statistics, at most a
+// second each: a node that has not answered by then is left out. Not for an executor's thread.
+v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end);
+
+}  // namespace vswap

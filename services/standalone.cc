@@ -1,0 +1,242 @@
+#include "services/standalone.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "services/cluster/await.h"
+#include "services/cluster/local_coordinator.h"
+#include "services/common/thread_pool.h"
+#include "services/data_dir_lock.h"
+#include "services/serving.h"
+#include "services/store/rocksdb_node.h"
+#include "services/store/rocksdb_table_log.h"
+#include "vswap/v1/cluster.pb.h"
+
+namespace vswap {
+namespace {
+
+constexpr NodeId kCompressorNode = 1;
+constexpr NodeId kStoreNode = 2;
+constexpr SetId kCompressorSet = 1;
+constexpr SetId kStoreSet = 2;
+constexpr auto kCallMax = std::chrono::seconds(30);
+constexpr auto kStartMax = std::chrono::minutes(10);
+constexpr auto kPoll = std::chrono::milliseconds(5);
+constexpr int kStoreThreads = 4;
+constexpr int kLogThreads = 2;
+
+int ComputeThreads(uint64_t wanted) {
+  return static_cast<int>(wanted != 0 ? wanted : std::max(2u, std::thread::hardware_concurrency()));
+}
+
+std::string Numbered(const char* prefix, uint32_t number) {
+  char key[32];
+  std::snprintf(key, sizeof(key), "%s/%05u", prefix, number);
+  return key;
+}
+
+std::string HostName() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+}
+
+// False where the time was over first.
+bool PollUntil(TimePoint deadline, const std::function<bool()>& condition) {
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      return false;
+    }
+    std::this_thread::sleep_for(kPoll);
+  }
+  return true;
+}
+
+}  // namespace
+
+class Standalone::Parts {
+ public:
+  explicit Parts(const StandaloneOptions& options)
+      : options_(options),
+        compute_(ComputeThreads(options.threads)),
+        storage_(kStoreThreads),
+        log_(kLogThreads) {}
+  ~Parts();
+
+  Status Start();
+  Status Drain();
+  const Serving& serving() const { return *serving_; }
+
+ private:
+  Status OpenStore();
+  Status OpenCompressor();
+  // Tells the coordinator who is there.
+  Status Register(NodeId node, SetId set, Tier tier, const char* name, Incarnation incarnation);
+  Status StartFrontEnd();
+  void MoveToStore(TimePoint deadline);
+  void StopThreads();
+
+  const StandaloneOptions options_;
+  SteadyClock clock_;
+  SystemRandom random_;
+  // The executors of: the front-end and the compressor; the store; the table log and the
+  // coordinator, which stores wait for. Apart, so that none waits behind the work of another.
+  ThreadPool compute_;
+  ThreadPool storage_;
+  ThreadPool log_;
+  std::unique_ptr<DataDirLock> directory_;
+  std::unique_ptr<LocalCoordinator> coordinator_;
+  std::unique_ptr<StoreDb> store_;
+  std::unique_ptr<RocksdbNode> store_node_;
+  std::unique_ptr<RocksdbTableLog> table_log_;
+  std::unique_ptr<FrontEnd> front_end_;
+  std::unique_ptr<Serving> serving_;
+  uint64_t pages_left_ = 0;  // in the arena after a drain
+};
+
+Standalone::Parts::~Parts() {
+  serving_.reset();
+  StopThreads();
+}
+
+void Standalone::Parts::StopThreads() {
+  compute_.Stop();
+  storage_.Stop();
+  log_.Stop();
+}
+
+Status Standalone::Parts::OpenStore() {
+  StatusOr<std::unique_ptr<LocalCoordinator>> coordinator =
+      LocalCoordinator::Open(options_.data_dir + "/coordinator", log_);
+  if (!coordinator.ok()) {
+    return coordinator.status();
+  }
+  coordinator_ = *std::move(coordinator);
+  StatusOr<std::unique_ptr<StoreDb>> store =
+      StoreDb::Open({.directory = options_.data_dir + "/store",
+                     .block_cache_bytes = options_.block_cache,
+                     .sync_log = options_.sync_log,
+                     .discard_data = options_.discard_data},
+                    random_);
+  if (!store.ok()) {
+    return store.status();
+  }
+  store_ = *std::move(store);
+  StatusOr<std::unique_ptr<RocksdbNode>> node =
+      RocksdbNode::Open(*store_, storage_, {.capacity_pages = options_.capacity_pages});
+  if (!node.ok()) {
+    return node.status();
+  }
+  store_node_ = *std::move(node);
+  table_log_ = std::make_unique<RocksdbTableLog>(*store_, log_);
+  return Register(kStoreNode, kStoreSet, Tier::kPhysical, "store-1", store_->incarnation());
+}
+
+Status Standalone::Parts::Register(NodeId node, SetId set, Tier tier, const char* name,
+                                   Incarnation incarnation) {
+  const std::string key = Numbered("nodes", node);
+  const StatusOr<std::optional<KeyValue>> found = AwaitFor<std::optional<KeyValue>>(
+      kCallMax, [&](auto done) { coordinator_->Get(key, std::move(done)); });
+  if (!found.ok()) {
+    return found.status();
+  }
+  v1::NodeRecord record;
+  const uint64_t revision = found->has_value() ? (*found)->revision : 0;
+  if (found->has_value() && record.ParseFromString((*found)->value) &&
+      record.incarnation() == incarnation) {
+    return Status();
+  }
+  if (found->has_value()) {
+    spdlog::warn("{}: the data of its earlier incarnation is gone; pages it alone held are lost",
+                 name);
+  }
+  record.set_node(node);
+  record.set_tier(static_cast<v1::Tier>(tier));
+  record.set_name(name);
+  record.set_machine(HostName());
+  record.set_incarnation(incarnation);
+  v1::SetRecord members;
+  members.set_set(set);
+  members.set_tier(record.tier());
+  members.add_nodes(node);
+  const StatusOr<TransactionReply> reply = AwaitFor<TransactionReply>(kCallMax, [&](auto done) {
+    coordinator_->Commit(
+        {{{key, revision}},
+         {{key, record.SerializeAsString()}, {Numbered("sets", set), members.SerializeAsString()}},
+         {}},
+        std::move(done));
+  });
+  return reply.ok() && !reply->succeeded
+             ? MakeError(StatusCode::kAborted, key + " was changed by somebody else")
+             : reply.status();
+}
+
+Status Standalone::Parts::StartFrontEnd() {
+  Placement placement;
+  placement.AddNode(
+      {kStoreNode, Tier::kPhysical, "store-1", store_->incarnation(), store_node_.get()});
+  placement.AddSet(kStoreSet, Tier::kPhysical, {kStoreNode});
+  front_end_ = std::make_unique<FrontEnd>(
+      FrontEnd::Options{.shard_count = static_cast<uint32_t>(options_.shards)}, *coordinator_,
+      std::vector<TableLog*>{table_log_.get()}, std::move(placement), compute_);
+  StatusOr<std::unique_ptr<Serving>> serving =
+      Serving::Listen(options_.listen, options_.metrics_listen, *front_end_, clock_);
+  if (!serving.ok()) {
+    return serving.status();
+  }
+  serving_ = *std::move(serving);
+  return AwaitFor<bool>(kStartMax,
+                        [&](Callback<bool> done) {
+                          front_end_->Start([done = std::move(done)](const Status& status) {
+                            done(status.ok() ? StatusOr<bool>(true) : status);
+                          });
+                        })
+      .status();
+}
+
+Status Standalone::Parts::Start() {
+  StatusOr<std::unique_ptr<DataDirLock>> directory = DataDirLock::Take(options_.data_dir);
+  if (!directory.ok()) {
+    return directory.status();
+  }
+  directory_ = *std::move(directory);
+  directory_->RemoveEndpoints();
+  VSWAP_RETURN_IF_ERROR(OpenStore());
+  VSWAP_RETURN_IF_ERROR(StartFrontEnd());
+  VSWAP_RETURN_IF_ERROR(directory_->WriteEndpoints(serving_->listen(), serving_->metrics()));
+  serving_->SetReady(true);
+  return Status();
+}
+
+Status Standalone::Parts::Drain() {
+  const TimePoint deadline = clock_.Now() + std::chrono::seconds(options_.drain_seconds);
+  spdlog::info("draining");
+  serving_->SetReady(false);
+  front_end_->Stop();
+  const bool idle = PollUntil(deadline, [this] { return front_end_->Idle(); });
+  serving_->StopRequests();
+  if (!PollUntil(deadline, [this] { return front_end_->releases_pending() == 0; }) || !idle) {
+    spdlog::warn("drain-seconds are over: what is under way is left to the next start");
+  }
+  serving_.reset();
+  StopThreads();
+  directory_->RemoveEndpoints();
+  return store_->Close();
+}
+
+Standalone::Standalone(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Standalone::~Standalone() = default;
+
+StatusOr<std::unique_ptr<Standalone>> Standalone::Start(const StandaloneOptions& options) {
+  auto parts = std::make_unique<Parts>(options);
+  VSWAP_RETURN_IF_ERROR(parts->Start());
+  return std::unique_ptr<Standalone>(new Standalone(std::move(parts)));
+}
+
+const std::string& Standalone::listen() const { return parts_->serving().listen(); }
+const std::string& Standalone::metrics() const { return parts_->serving().metrics(); }
+Status Standalone::Drain() { return parts_->Drain(); }
+
+}  // namespace vswap
