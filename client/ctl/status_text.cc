@@ -1,0 +1,118 @@
+#include "client/ctl/status_text.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+namespace vswap {
+namespace {
+
+constexpr double kPageBytes = 4096;
+
+// Page bytes for each stored byte, over the pages that are stored at all; 0: none is.
+double Ratio(const v1::SpaceStatus& space) {
+  const auto pages = static_cast<double>(space.compressed_pages() + space.physical_pages());
+  const auto bytes = static_cast<double>(space.compressed_bytes() + space.physical_bytes());
+  return bytes == 0 ? 0 : pages * kPageBytes / bytes;
+}
+
+const char* TierName(v1::Tier tier) {
+  return tier == v1::TIER_COMPRESSED ? "compressed"
+         : tier == v1::TIER_PHYSICAL ? "physical"
+                                     : "unknown";
+}
+
+std::string Size(uint64_t bytes) {
+  constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  auto value = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (value >= 1024 && unit + 1 < std::size(kUnits)) {
+    value /= 1024;
+    ++unit;
+  }
+  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
+
+std::string OrNone(uint64_t limit, const std::string& text) { return limit == 0 ? "-" : text; }
+
+using Row = std::vector<std::string>;
+
+// Columns as wide as their widest cell; the first is left-aligned, the others right-aligned.
+std::string Table(const std::vector<Row>& rows) {
+  std::vector<size_t> widths(rows.front().size());
+  for (const Row& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i) {
+      widths[i] = std::max(widths[i], row[i].size());
+    }
+  }
+  std::string text;
+  for (const Row& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i) {
+      text += i == 0 ? fmt::format("{:<{}}", row[i], widths[i])
+                     : fmt::format("  {:>{}}", row[i], widths[i]);
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string ToJson(const v1::GetStatusResponse& status) {
+  nlohmann::ordered_json json = {{"version", status.version()},
+                                 {"reconciled", status.reconciled()},
+                                 {"spaces", nlohmann::ordered_json::array()},
+                                 {"nodes", nlohmann::ordered_json::array()}};
+  for (const v1::SpaceStatus& space : status.spaces()) {
+    json["spaces"].push_back({{"name", space.name()},
+                              {"space", space.space()},
+                              {"pages", space.pages()},
+                              {"holder", space.holder()},
+                              {"zero_pages", space.zero_pages()},
+                              {"compressed_pages", space.compressed_pages()},
+                              {"physical_pages", space.physical_pages()},
+                              {"lost_pages", space.lost_pages()},
+                              {"compressed_bytes", space.compressed_bytes()},
+                              {"physical_bytes", space.physical_bytes()},
+                              {"ratio", Ratio(space)}});
+  }
+  for (const v1::NodeStatus& node : status.nodes()) {
+    json["nodes"].push_back({{"node", node.node()},
+                             {"tier", TierName(node.tier())},
+                             {"name", node.name()},
+                             {"incarnation", node.incarnation()},
+                             {"pages", node.pages()},
+                             {"pages_capacity", node.pages_capacity()},
+                             {"payload_bytes", node.payload_bytes()},
+                             {"used_bytes", node.used_bytes()},
+                             {"capacity_bytes", node.capacity_bytes()}});
+  }
+  return json.dump(2) + "\n";
+}
+
+std::string ToTables(const v1::GetStatusResponse& status) {
+  std::vector<Row> spaces = {
+      {"SPACE", "SIZE", "HOLDER", "ZERO", "COMPRESSED", "PHYSICAL", "LOST", "STORED", "RATIO"}};
+  for (const v1::SpaceStatus& space : status.spaces()) {
+    spaces.push_back({space.name(), Size(space.pages() * 4096),
+                      space.holder().empty() ? "-" : space.holder(),
+                      std::to_string(space.zero_pages()), std::to_string(space.compressed_pages()),
+                      std::to_string(space.physical_pages()), std::to_string(space.lost_pages()),
+                      Size(space.compressed_bytes() + space.physical_bytes()),
+                      fmt::format("{:.2f}", Ratio(space))});
+  }
+  std::vector<Row> nodes = {{"NODE", "TIER", "PAGES", "OF PAGES", "PAYLOAD", "USED", "OF"}};
+  for (const v1::NodeStatus& node : status.nodes()) {
+    nodes.push_back({node.name(), TierName(node.tier()), std::to_string(node.pages()),
+                     OrNone(node.pages_capacity(), std::to_string(node.pages_capacity())),
+                     Size(node.payload_bytes()), Size(node.used_bytes()),
+                     OrNone(node.capacity_bytes(), Size(node.capacity_bytes()))});
+  }
+  return fmt::format("vswap {}{}\n\n{}\n{}", status.version(),
+                     status.reconciled() ? "" : ", comparing tables and nodes", Table(spaces),
+                     Table(nodes));
+}
+
+}  // namespace vswap

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+
+#include "vswap/v1/admin.pb.h"
+
+namespace vswap {
+
+// A status as JSON, with a newline at the end. Keys are never renamed; numbers are integers but for
+// "ratio". Described in README.md.
+std::string ToJson(const v1::GetStatusResponse& status);
+
+// The same as tables for people.
+std::string ToTables(const v1::GetStatusResponse& status);
+
+}  // namespace vswap

@@ -1,0 +1,57 @@
+// The tool for people: what a service holds.
+
+#include <grpcpp/grpcpp.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <iostream>
+
+#include "client/ctl/status_text.h"
+#include "services/common/version.h"
+#include "vswap/v1/admin.grpc.pb.h"
+
+namespace vswap {
+namespace {
+
+constexpr auto kTimeout = std::chrono::seconds(5);
+
+int ShowStatus(const std::string& address, bool json) {
+  const std::unique_ptr<v1::AdminService::Stub> admin =
+      v1::AdminService::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kTimeout);
+  v1::GetStatusResponse status;
+  const grpc::Status result = admin->GetStatus(&context, {}, &status);
+  if (!result.ok()) {
+    std::cerr << "vswapctl: " << address << ": " << result.error_message() << std::endl;
+    return 1;
+  }
+  std::cout << (json ? ToJson(status) : ToTables(status));
+  return 0;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("vswapctl: looks at a vswap service");
+  app.set_version_flag("--version", std::string("vswapctl ") + kVersionText);
+  app.require_subcommand(1);
+  std::string address = "127.0.0.1:7410";
+  app.add_option("--frontend", address, "HOST:PORT of a front-end")
+      ->envname("VSWAP_LISTEN")
+      ->capture_default_str();
+  CLI::App* status = app.add_subcommand("status", "spaces, pages by what is behind them, nodes");
+  std::string output = "table";
+  status->add_option("--output", output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return ShowStatus(address, output == "json");
+}
+
+}  // namespace
+}  // namespace vswap
+
+int main(int argc, char** argv) { return vswap::Main(argc, argv); }
