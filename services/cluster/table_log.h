@@ -30,11 +30,12 @@ struct TokenRecord {
 struct LogWrite {
   ShardId shard = 0;
   Epoch epoch = 0;
-  Sequence sequence = 0;            // gapless within the shard, over all epochs
-  std::vector<SlotRecord> slots;    // the last of two records of a slot wins
-  std::vector<SlotName> purges;     // applied before `slots`: records of words that are none on every replica
+  Sequence sequence = 0;          // gapless within the shard, over all epochs
+  std::vector<SlotRecord> slots;  // the last of two records of a slot wins
+  std::vector<SlotName>
+      purges;  // applied before `slots`: records of words that are none on every replica
   std::vector<TokenRecord> tokens;
-  Version versions_reserved = 0;    // 0: unchanged; else versions below it belong to this owner
+  Version versions_reserved = 0;  // 0: unchanged; else versions below it belong to this owner
 };
 
 // Where a sealed log ends.
@@ -52,15 +53,19 @@ struct LogReadReply {
 // One replica of the table log: atomic writes per shard, fenced by epoch.
 //
 // Bodies: RocksdbTableLog, RemoteTableLog (gRPC), MemoryTableLog and fault bodies (tests).
-// Thread-safe; callbacks as for Node. Write and Seal are durable through kill -9 of the process when they have answered.
+// Writes of a shard are sent one after the other, each when the one before it was answered: bodies
+// in other processes do not keep the order. Thread-safe; callbacks as for Node. Write and Seal are
+// durable through kill -9 of the process when they have answered.
 class TableLog {
  public:
   virtual ~TableLog() = default;
-  // FAILED_PRECONDITION with reason kStaleEpoch where a newer epoch was sealed here; FAILED_PRECONDITION where the sequence leaves
-  // a gap. A sequence not above the last one applied, at the same epoch, is OK and changes nothing. Any other error:
-  // the effect is unknown, send the same write again.
+  // FAILED_PRECONDITION with reason kStaleEpoch where a newer epoch was sealed here;
+  // FAILED_PRECONDITION where the sequence leaves a gap. A sequence not above the last one applied,
+  // at the same epoch, is OK and changes nothing. Any other error: the effect is unknown, send the
+  // same write again.
   virtual void Write(LogWrite write, Callback<bool> done) = 0;
-  // Writes of epochs below are refused from now on. FAILED_PRECONDITION (kStaleEpoch) where a newer one is sealed already.
+  // Writes of epochs below are refused from now on. FAILED_PRECONDITION (kStaleEpoch) where a newer
+  // one is sealed already.
   virtual void Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) = 0;
   // Slots of the shard in key order (space, offset); `limit` 1..65536.
   virtual void Read(ShardId shard, std::string cursor, uint32_t limit,
