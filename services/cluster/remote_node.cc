@@ -26,8 +26,13 @@ void Send(Async* async,
   call->request = std::move(request);
   call->context.set_deadline(std::chrono::system_clock::now() + options.timeout);
   (async->*send)(&call->context, &call->request, &call->response,
-                 [call, done = std::move(done)](const grpc::Status& status) {
-                   done(FromGrpc(status), call->response);
+                 [call, done = std::move(done)](const grpc::Status& status) mutable {
+                   const Response response = std::move(call->response);
+                   // The context holds the channel. Were it the last to do so, gRPC would take down
+                   // its callback threads from one of them, and crash: so it goes before anybody is
+                   // told.
+                   call.reset();
+                   done(FromGrpc(status), response);
                  });
 }
 
