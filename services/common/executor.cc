@@ -1,5 +1,7 @@
 #include "services/common/executor.h"
 
+#include <utility>
+
 #include "services/common/ids.h"
 #include "services/common/thread_pool.h"
 
@@ -122,6 +124,13 @@ void ManualExecutor::Advance(Duration by) {
     RunReady();
   }
   now_ = end;
+}
+
+void ManualExecutor::DropTasks() {
+  while (!ready_.empty() || !timed_.empty()) {
+    std::exchange(ready_, {}).clear();
+    std::exchange(timed_, {}).clear();
+  }
 }
 
 }  // namespace vswap

@@ -60,6 +60,8 @@ class ManualExecutor : public Executor, public Clock {
   void RunReady();
   // Moves time forward, running what becomes due, in order of time.
   void Advance(Duration by);
+  // Drops all tasks, and those that their destructors post: what kill -9 does to them.
+  void DropTasks();
 
  private:
   TimePoint now_{};

@@ -1,6 +1,8 @@
 #include "services/frontend/load_path.h"
 
 #include <map>
+#include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "services/common/mutex.h"
@@ -20,8 +22,9 @@ Backing KindOf(Tier tier) {
 //   look up the words ─> zero: answer            ┌─ found ──────────────────────────> answer
 //     ^                  stored: ask a node ─────┤─ no answer: next copy ─ all tried ─> UNAVAILABLE
 //     │                                          └─ not found, corrupt: next copy
-//     │                                               │ all tried: a log write proves that we own the shard
-//     └────────── the word has changed ───────────────┴─ the word is the same: DATA_LOSS, mark it lost
+//     │                                               │ all tried: a log write proves that we own
+//     the shard └────────── the word has changed ───────────────┴─ the word is the same: DATA_LOSS,
+//     mark it lost
 class LoadOp : public std::enable_shared_from_this<LoadOp> {
  public:
   // `check`: whether the asker may have an answer, asked before and after.
@@ -40,10 +43,20 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
     }
     const std::vector<Entry> entries = shard_->Lookup(call_.header.space, call_.extents);
     std::vector<size_t> wanted;
+    std::unordered_map<Offset, size_t>
+        first;  // only where one extent cannot tell that slots differ
     for (const Extent& extent : call_.extents) {
       for (uint32_t i = 0; i < extent.pages; ++i) {
-        pages_.push_back({extent.offset + i, entries[pages_.size()], 0, false});
-        wanted.push_back(wanted.size());
+        const size_t page = pages_.size();
+        pages_.push_back({extent.offset + i, entries[page], 0, false});
+        const auto known = call_.extents.size() > 1
+                               ? first.try_emplace(extent.offset + i, page).first->second
+                               : page;
+        if (known == page) {
+          wanted.push_back(page);
+        } else {
+          repeats_.push_back({page, known});
+        }
       }
     }
     reply_.pages.resize(pages_.size());
@@ -54,8 +67,8 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
   struct Page {
     Offset offset = 0;
     Entry entry;
-    size_t copy = 0;          // the next node of the set to ask
-    bool unheard = false;     // some copy's node gave no answer to believe
+    size_t copy = 0;       // the next node of the set to ask
+    bool unheard = false;  // some copy's node gave no answer to believe
   };
 
   // Answers what needs no node and asks one node a page for the rest.
@@ -103,6 +116,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
   void OnGot(const Placement::Member& member, const std::vector<size_t>& pages,
              StatusOr<GetReply> reply) {
     std::vector<size_t> wanted;
+    std::vector<size_t> revived;
     {
       MutexLock lock(mutex_);
       Take(member, pages, std::move(reply));
@@ -110,6 +124,10 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
         return;
       }
       wanted.swap(wanted_);
+      revived.swap(revived_);
+    }
+    for (const size_t i : revived) {
+      Revive(pages_[i]);
     }
     Ask(std::move(wanted));
   }
@@ -137,7 +155,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
     reply_.owners.push_back(got);
   }
 
-  void Answer(size_t i, const GetReply& got, const GotPage& page) {
+  void Answer(size_t i, const GetReply& got, const GotPage& page) REQUIRES(mutex_) {
     PageOut& out = reply_.pages[i];
     out = {PageCode::kOk, page.encoding, page.page_checksum, page.stamp, got.BytesOf(page)};
     context_.counters.bytes_out += out.bytes.size();
@@ -146,13 +164,18 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
     ++(tier == Tier::kCompressed ? context_.counters.loaded_compressed
                                  : context_.counters.loaded_physical);
     if (entry.word.kind() == Backing::kLost) {
-      ++context_.counters.pages_revived;
-      Mark(pages_[i], KindOf(tier), nullptr);
+      revived_.push_back(i);
     }
   }
 
-  // Every copy of these pages was asked for and is not there. Before that is said, a log write must be accepted
-  // that is later than the answers (so this process owned the shard then), and the words must still be the same.
+  void Revive(const Page& page) {
+    const Tier tier = context_.placement.TierOf(page.entry.word.set()).value_or(Tier::kPhysical);
+    Mark(page, KindOf(tier), context_.counters.pages_revived);
+  }
+
+  // Every copy of these pages was asked for and is not there. Before that is said, a log write must
+  // be accepted that is later than the answers (so this process owned the shard then), and the
+  // words must still be the same.
   void ProveLoss() {
     if (gone_.empty()) {
       Reply();
@@ -172,7 +195,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
         ++context_.counters.loads_data_loss;
         reply_.pages[i].code = PageCode::kDataLoss;
         if (now.word.kind() != Backing::kLost) {
-          Mark(page, Backing::kLost, &context_.counters.pages_marked_lost);
+          Mark(page, Backing::kLost, context_.counters.pages_marked_lost);
         }
       } else if (rounds_ < kRoundsMax) {
         ++context_.counters.load_retries;
@@ -192,16 +215,14 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
   }
 
   // Changes the entry's kind and nothing else, unless somebody else is changing the slot.
-  void Mark(const Page& page, Backing kind, std::atomic<uint64_t>* counter) {
+  void Mark(const Page& page, Backing kind, std::atomic<uint64_t>& counter) {
     const Word word = page.entry.word;
     const SlotRecord record{call_.header.space, page.offset,
                             Word(kind, word.set(), word.version()).bits(),
                             page.entry.companion.WithSeen(false).bits()};
     const std::vector<bool> marked =
         shard_->EnqueueIfUnchanged({{word, record}}, [](Status, const std::vector<Retired>&) {});
-    if (marked[0] && counter != nullptr) {
-      ++*counter;
-    }
+    counter += marked[0] ? 1 : 0;
   }
 
   void Reply() {
@@ -209,6 +230,9 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
     if (Status status = check_(); !status.ok()) {
       done_({std::move(status), {}, {}});
       return;
+    }
+    for (const auto& [page, first] : repeats_) {
+      reply_.pages[page] = reply_.pages[first];
     }
     done_(std::move(reply_));
   }
@@ -221,10 +245,13 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
   // Touched by one thread at a time, except in OnGot, where the mutex keeps the answers apart.
   std::vector<Page> pages_;
   std::vector<size_t> gone_;
+  std::vector<std::pair<size_t, size_t>>
+      repeats_;  // pages of slots that an earlier page has: asked for once
   LoadReply reply_;
   int rounds_ = 0;
   Mutex mutex_;
-  std::vector<size_t> wanted_ GUARDED_BY(mutex_);  // to be asked for again
+  std::vector<size_t> wanted_ GUARDED_BY(mutex_);   // to be asked for again
+  std::vector<size_t> revived_ GUARDED_BY(mutex_);  // were lost and are found
   size_t answers_missing_ GUARDED_BY(mutex_) = 0;
 };
 
@@ -249,7 +276,7 @@ void PrefetchPages(const FrontEndContext& context, const std::shared_ptr<Shard>&
                    const LoadCall& call, const std::function<void(Status)>& done) {
   const Status status = shard->CheckRead(call.header);
   if (status.ok()) {
-    std::map<const Placement::Member*, std::vector<PageName>> by_node;
+    std::map<const Placement::Member*, std::set<PageName>> by_node;
     const std::vector<Entry> entries = shard->Lookup(call.header.space, call.extents);
     size_t next = 0;
     for (const Extent& extent : call.extents) {
@@ -257,13 +284,14 @@ void PrefetchPages(const FrontEndContext& context, const std::shared_ptr<Shard>&
         const Word word = entries[next++].word;
         const auto& nodes = context.placement.NodesOf(word.set());
         if (word.kind() == Backing::kPhysical && !nodes.empty()) {
-          by_node[nodes.front()].push_back({call.header.space, extent.offset + i, word.version()});
+          by_node[nodes.front()].insert({call.header.space, extent.offset + i, word.version()});
         }
       }
     }
-    for (auto& [member, names] : by_node) {
+    for (const auto& [member, names] : by_node) {
       context.counters.prefetched += names.size();
-      member->node->Get(std::move(names), Lane::kPrefetch, [](const StatusOr<GetReply>&) {});
+      member->node->Get({names.begin(), names.end()}, Lane::kPrefetch,
+                        [](const StatusOr<GetReply>&) {});
     }
   }
   done(status);

@@ -30,17 +30,19 @@ struct LoadReply {
 };
 using LoadDone = std::function<void(LoadReply)>;
 
-// Everything that decides what a load returns. The call is valid (see validate.h); `done` runs exactly once. Loads change
-// nothing, except that a page found to be gone is marked lost and one found again is revived. Thread-safe.
+// Everything that decides what a load returns. The call is valid (see validate.h); `done` runs
+// exactly once. Loads change nothing, except that a page found to be gone is marked lost and one
+// found again is revived. Thread-safe.
 void LoadPages(const FrontEndContext& context, std::shared_ptr<Shard> shard, LoadCall call,
                LoadDone done);
 
-// Loads pages for nobody: those that are gone are marked lost, those that are back are revived. The header's token, epoch
-// and sequence are not looked at.
+// Loads pages for nobody: those that are gone are marked lost, those that are back are revived. The
+// header's token, epoch and sequence are not looked at.
 void VerifyPages(const FrontEndContext& context, std::shared_ptr<Shard> shard, LoadCall call,
                  std::function<void()> done);
 
-// Has the stores read the physical pages of the extents into their caches. `done` may run before that.
+// Has the stores read the physical pages of the extents into their caches. `done` may run before
+// that.
 void PrefetchPages(const FrontEndContext& context, const std::shared_ptr<Shard>& shard,
                    const LoadCall& call, const std::function<void(Status)>& done);
 

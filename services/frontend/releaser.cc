@@ -25,8 +25,9 @@ void Releaser::Release(std::vector<Retired> records, std::shared_ptr<void> hold)
         MutexLock lock(mutex_);
         ++pending_;
       }
-      Delete(node, {names.begin() + static_cast<ptrdiff_t>(begin),
-                    names.begin() + static_cast<ptrdiff_t>(end)},
+      Delete(node,
+             {names.begin() + static_cast<ptrdiff_t>(begin),
+              names.begin() + static_cast<ptrdiff_t>(end)},
              hold, kRetryMin);
     }
   }
@@ -53,32 +54,42 @@ void Releaser::Delete(NodeId node, std::vector<PageName> names, std::shared_ptr<
   });
 }
 
-std::shared_ptr<void> OverlapGate::Hold() {
-  MutexLock lock(mutex_);
-  ++held_;
-  return std::shared_ptr<void>(static_cast<void*>(this),
-                               [self = shared_from_this()](void*) { self->LetGo(); });
+std::shared_ptr<OverlapGate::Hold> OverlapGate::Take(For purpose) {
+  {
+    MutexLock lock(mutex_);
+    ++held_;
+    held_by_frees_ += purpose == For::kFree;
+  }
+  return std::make_shared<Hold>(shared_from_this(), purpose);
 }
 
-bool OverlapGate::WaitForRelease(std::function<void()> ready) {
+bool OverlapGate::WaitForRelease(bool overwrites, Ready ready) {
   MutexLock lock(mutex_);
-  if (held_ == 0) {
+  if ((overwrites ? held_ : held_by_frees_) == 0) {
     return false;
   }
   waiting_.push_back(std::move(ready));
   return true;
 }
 
-void OverlapGate::LetGo() {
-  std::vector<std::function<void()>> ready;
+void OverlapGate::LetGo(For purpose, bool gave_room) {
+  Ready next;
   {
     MutexLock lock(mutex_);
-    --held_;
-    ready.swap(waiting_);
+    held_by_frees_ -= purpose == For::kFree;
+    // Who gave nothing wakes nobody, unless nobody else is left to do it.
+    if (waiting_.empty() || (!gave_room && held_ > 1)) {
+      --held_;
+      return;
+    }
+    next = std::move(waiting_.front());
+    waiting_.pop_front();
   }
-  for (auto& task : ready) {
-    executor_.Post(std::move(task));
-  }
+  // The count of this hold goes on to the next.
+  executor_.Post([next = std::move(next), gave_room,
+                  hold = std::make_shared<Hold>(shared_from_this(), For::kStore)]() mutable {
+    next(std::move(hold), gave_room);
+  });
 }
 
 }  // namespace vswap

@@ -9,13 +9,15 @@
 namespace vswap {
 namespace {
 
-// Rounds in which pages that overwrite wait for room that other overwriting stores are about to give back.
+// Rounds without any progress in which pages wait for room that others are about to give back; and
+// how many of them in a row may follow somebody who gave none.
 constexpr int kRoundsMax = 64;
+constexpr int kFruitlessMax = 4;
 
 // One batch on its way. Passed from callback to callback, so used by one thread at a time.
 //
 //   round: compressed tier → physical tier → log → publish → release ┬→ answer
-//     ^  the pages without room, if they overwrite and room is coming │
+//     ^  the pages without room, if room is coming for them           │
 //     └───────────────────────────────────────────────────────────────┘
 class StoreOp : public std::enable_shared_from_this<StoreOp> {
  public:
@@ -52,8 +54,8 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     const Stamp stamp{call_.header.token, call_.header.sequence};
     // Nothing of a zero page is kept that could be checked later, so its checksum is checked now.
     if (in.encoding == Encoding::kRaw &&
-        in.checksum != PageChecksum(call_.header.space, in.offset, stamp,
-                                    in.bytes.first<kPageBytes>())) {
+        in.checksum !=
+            PageChecksum(call_.header.space, in.offset, stamp, in.bytes.first<kPageBytes>())) {
       Refuse(page, PageCode::kCorrupt);
       return;
     }
@@ -81,11 +83,10 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     for (const size_t page : pages) {
       puts.push_back(MakePut(page, *set));
     }
-    PutToSet(context_.placement, *set, std::move(puts), call_.header.lane,
-             [self = shared_from_this(), tier, set = *set,
-              pages = std::move(pages)](const std::vector<PutOutcome>& outcomes) {
-               self->OnPut(tier, set, pages, outcomes);
-             });
+    PutToSet(
+        context_.placement, *set, std::move(puts), call_.header.lane,
+        [self = shared_from_this(), tier, set = *set, pages = std::move(pages)](
+            const std::vector<PutOutcome>& outcomes) { self->OnPut(tier, set, pages, outcomes); });
   }
 
   PutPage MakePut(size_t page, SetId set) {
@@ -102,7 +103,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     if (current.stored() && current.set() == set) {
       put.replaces_bytes = slots_[page].current.companion.stored_bytes();
       if (!hold_) {
-        hold_ = context_.gate.Hold();
+        hold_ = context_.gate.Take(OverlapGate::For::kStore);
       }
     }
     return put;
@@ -141,6 +142,9 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
 
   void Place(size_t page, Tier tier, SetId set, uint32_t stored_bytes) {
     const bool compressed = tier == Tier::kCompressed;
+    if (hold_ && slots_[page].current.word.stored()) {
+      hold_->GivesRoom();
+    }
     ++(compressed ? context_.counters.stored_compressed : context_.counters.stored_physical);
     codes_[page] = PageCode::kOk;
     records_.push_back(
@@ -154,6 +158,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   void Retire(size_t page, SetId set) {
     if (unavailable_ || context_.placement.NodesOf(set).size() > 1) {
       leftovers_.push_back({set, {call_.header.space, slots_[page].offset, slots_[page].version}});
+      partly_put_ = true;
     }
   }
 
@@ -167,13 +172,18 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   }
 
   void Log() {
-    // The hold ends with the deletion of what these words replace, so that waiting stores go on then.
-    const Status status = shard_->Enqueue(
-        call_.header.space, call_.header.token, records_,
-        [self = shared_from_this(), hold = std::exchange(hold_, nullptr)](
-            Status logged, std::vector<Retired> retired) mutable {
-          self->OnPublished(std::move(logged), std::move(retired), std::move(hold));
-        });
+    if (records_.empty()) {
+      OnPublished(Status(), {}, std::exchange(hold_, nullptr));
+      return;
+    }
+    // The hold ends with the deletion of what these words replace, so that waiting stores go on
+    // then.
+    const Status status =
+        shard_->Enqueue(call_.header.space, call_.header.token, records_,
+                        [self = shared_from_this(), hold = std::exchange(hold_, nullptr)](
+                            Status logged, std::vector<Retired> retired) mutable {
+                          self->OnPublished(std::move(logged), std::move(retired), std::move(hold));
+                        });
     if (!status.ok()) {
       Fence(status);
       return;
@@ -200,12 +210,17 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     shard_->Finish(request_, {status, {}, 0});
   }
 
-  void OnPublished(Status status, std::vector<Retired> retired, std::shared_ptr<void> hold) {
+  void OnPublished(Status status, std::vector<Retired> retired,
+                   std::shared_ptr<OverlapGate::Hold> hold) {
     if (!status.ok()) {
       shard_->Finish(request_, {std::move(status), {}, 0});
       return;
     }
-    records_.clear();
+    if (!records_.empty()) {
+      records_.clear();
+      rounds_ = fruitless_ = 0;
+      hopeless_ = false;
+    }
     retired.insert(retired.end(), leftovers_.begin(), leftovers_.end());
     leftovers_.clear();
     context_.releaser.Release(std::move(retired), std::move(hold));
@@ -219,34 +234,41 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     shard_->Finish(request_, {Status(), codes_, 0});
   }
 
-  // A page that overwrites a kept one needs at most the growth; if none but the overlap reserve was short, room is
-  // coming from the stores that use it now.
+  // A page that overwrites a kept one needs at most the growth; if none but the overlap reserve was
+  // short, room is coming from the stores that use it now. And room is coming to any page from
+  // frees that were answered.
   bool WaitForRoom() {
-    const bool overwrites = std::ranges::any_of(
-        no_room_, [&](size_t page) { return slots_[page].current.word.stored(); });
-    // After an unknown effect the same version must not be put again: its deletion may be under way.
-    if (!overwrites || unavailable_ || rounds_ >= kRoundsMax) {
+    // The version of a page that some node may hold must not be put again: its deletion may be
+    // under way.
+    if (no_room_.empty() || partly_put_ || rounds_ >= kRoundsMax || fruitless_ > kFruitlessMax) {
       return false;
     }
-    const auto again = [self = shared_from_this()] {
-      std::vector<size_t> pages = std::move(self->no_room_);
-      for (const size_t page : pages) {
-        BegunSlot& slot = self->slots_[page];
-        slot.current = self->shard_->Lookup(self->call_.header.space, slot.offset);
-      }
-      self->Round(std::move(pages));
+    const bool overwrites = std::ranges::any_of(
+        no_room_, [&](size_t page) { return slots_[page].current.word.stored(); });
+    const auto again = [self = shared_from_this()](std::shared_ptr<OverlapGate::Hold> hold,
+                                                   bool room_came) {
+      self->fruitless_ = room_came ? 0 : self->fruitless_ + 1;
+      self->hold_ = std::move(hold);
+      self->TryAgain();
     };
-    ++context_.counters.overlap_waits;
-    if (!context_.gate.WaitForRelease(again)) {
-      if (hopeless_) {
-        return false;
-      }
-      hopeless_ = true;  // room may have come back between the refusal and now: one more try
-      context_.executor.Post(again);
+    if (context_.gate.WaitForRelease(overwrites, again)) {
+      ++context_.counters.overlap_waits;
       return true;
     }
-    hopeless_ = false;
+    if (!overwrites || hopeless_) {
+      return false;
+    }
+    hopeless_ = true;  // room may have come back between the refusal and now: one more try
+    context_.executor.Post([self = shared_from_this()] { self->TryAgain(); });
     return true;
+  }
+
+  void TryAgain() {
+    std::vector<size_t> pages = std::move(no_room_);
+    for (const size_t page : pages) {
+      slots_[page].current = shard_->Lookup(call_.header.space, slots_[page].offset);
+    }
+    Round(std::move(pages));
   }
 
   void Refuse(size_t page, PageCode code) {
@@ -272,15 +294,17 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   const std::shared_ptr<Shard> shard_;
   const StoreCall call_;
   std::shared_ptr<Shard::Request> request_;
-  std::vector<BegunSlot> slots_;         // one a page
-  std::vector<PageCode> codes_;          // one a page
-  std::vector<SlotRecord> records_;      // placed in this round, to be logged
-  std::vector<Retired> leftovers_;       // records that no word will name
-  std::vector<size_t> no_room_;          // pages of this round that found no room in any tier
-  std::vector<BegunSlot> refused_;       // to be abandoned at the end
-  std::shared_ptr<void> hold_;           // while pages of this round overwrite
-  int rounds_ = 0;
+  std::vector<BegunSlot> slots_;             // one a page
+  std::vector<PageCode> codes_;              // one a page
+  std::vector<SlotRecord> records_;          // placed in this round, to be logged
+  std::vector<Retired> leftovers_;           // records that no word will name
+  std::vector<size_t> no_room_;              // pages of this round that found no room in any tier
+  std::vector<BegunSlot> refused_;           // to be abandoned at the end
+  std::shared_ptr<OverlapGate::Hold> hold_;  // while pages of this round overwrite
+  int rounds_ = 0;                           // since the last that placed a page
+  int fruitless_ = 0;
   bool unavailable_ = false;  // some node's effect is unknown
+  bool partly_put_ = false;   // some leftover's record may exist
   bool hopeless_ = false;
 };
 
@@ -309,7 +333,8 @@ void FreePages(const FrontEndContext& context, std::shared_ptr<Shard> shard, Fre
   const Status status = shard->Enqueue(
       call.header.space, call.header.token, records,
       [context, shard, request, freed](Status logged, std::vector<Retired> retired) {
-        context.releaser.Release(std::move(retired));
+        // Whoever stores after the answer finds the room, or waits for it.
+        context.releaser.Release(std::move(retired), context.gate.Take(OverlapGate::For::kFree));
         shard->Finish(request, {std::move(logged), {}, freed});
       });
   if (!status.ok()) {

@@ -28,8 +28,8 @@ struct FreeCall {
   std::vector<Extent> extents;
 };
 
-// Everything that decides what becomes of a stored or freed page. The calls are valid (see validate.h); `done` runs exactly
-// once for every admitted or refused call. Thread-safe.
+// Everything that decides what becomes of a stored or freed page. The calls are valid (see
+// validate.h); `done` runs exactly once for every admitted or refused call. Thread-safe.
 void StorePages(const FrontEndContext& context, std::shared_ptr<Shard> shard, StoreCall call,
                 MutationDone done);
 void FreePages(const FrontEndContext& context, std::shared_ptr<Shard> shard, FreeCall call,

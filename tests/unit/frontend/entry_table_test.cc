@@ -1,0 +1,170 @@
+#include "services/frontend/entry_table.h"
+
+#include <gtest/gtest.h>
+#include <malloc.h>
+
+#include <map>
+
+#include "services/common/page.h"
+#include "services/common/thread_pool.h"
+
+namespace vswap {
+namespace {
+
+Entry Compressed(Version version, uint32_t bytes = 100) {
+  return {Word(Backing::kCompressed, 1, version), Companion::Stored(bytes)};
+}
+
+TEST(Backing, AWordKeepsItsParts) {
+  const Word word(Backing::kLost, kSetIdMax, kVersionMax);
+  EXPECT_EQ(word.kind(), Backing::kLost);
+  EXPECT_EQ(word.set(), kSetIdMax);
+  EXPECT_EQ(word.version(), kVersionMax);
+  EXPECT_TRUE(word.valid());
+  EXPECT_FALSE(word.stored());
+  EXPECT_FALSE(Word(uint64_t{5} << 61).valid());
+  const Companion companion = Companion::Stored(4096);
+  EXPECT_EQ(companion.stored_bytes(), 4096u);
+  EXPECT_EQ(companion.references(), 1u);
+  EXPECT_TRUE(companion.WithSeen(true).seen());
+  EXPECT_EQ(companion.WithSeen(true).WithSeen(false), companion);
+}
+
+TEST(EntryTable, ClustersComeAndGoWithTheirEntries) {
+  EntryTable table;
+  EXPECT_FALSE(table.Get(1, 5).word.live());
+  EXPECT_EQ(table.cluster_count(), 0u);
+  table.Publish(1, 5, Compressed(3));
+  table.Publish(1, 511, Compressed(4));
+  table.Publish(1, 512, Compressed(5));
+  table.Publish(2, 5, Compressed(6));
+  EXPECT_EQ(table.cluster_count(), 3u);
+  EXPECT_EQ(table.Get(1, 511).word.version(), 4u);
+  EXPECT_EQ(table.Publish(1, 511, {}).word.version(), 4u);
+  EXPECT_EQ(table.cluster_count(), 3u);
+  table.Publish(1, 5, {});
+  EXPECT_EQ(table.cluster_count(), 2u);
+  table.Publish(1, 512, {});
+  table.Publish(2, 5, {});
+  EXPECT_EQ(table.cluster_count(), 0u);
+  EXPECT_TRUE(table.counts().empty());
+}
+
+TEST(EntryTable, AChangeUnderWayKeepsTheClusterUntilItSettles) {
+  EntryTable table;
+  ++table.InFlightOf(1, 7).count;
+  ++table.InFlightOf(1, 7).count;
+  ++table.InFlightOf(1, 8).count;
+  EXPECT_EQ(table.cluster_count(), 1u);
+  ASSERT_NE(table.FindInFlight(1, 7), nullptr);
+  EXPECT_EQ(table.FindInFlight(1, 7)->count, 2u);
+  EXPECT_EQ(table.FindInFlight(1, 9), nullptr);
+  table.InFlightOf(1, 8).count = 0;
+  table.Settle(1, 8);
+  EXPECT_EQ(table.FindInFlight(1, 8), nullptr);
+  table.Publish(1, 7, Compressed(1));
+  table.InFlightOf(1, 7).count = 0;
+  table.Settle(1, 7);
+  EXPECT_EQ(table.cluster_count(), 1u);
+  table.Publish(1, 7, {});
+  EXPECT_EQ(table.cluster_count(), 0u);
+}
+
+TEST(EntryTable, ANoneWordWithAVersionHoldsItsClusterUntilPurged) {
+  EntryTable table;
+  table.Publish(1, 7, {Word(Backing::kNone, 0, 9), {}});
+  EXPECT_EQ(table.cluster_count(), 1u);
+  EXPECT_TRUE(table.counts().empty());
+  table.Publish(1, 7, {});
+  EXPECT_EQ(table.cluster_count(), 0u);
+}
+
+TEST(EntryTable, ForEachVisitsWhatIsHeldOrUnderWayWithinTheExtent) {
+  EntryTable table;
+  for (const Offset offset :
+       {Offset{3}, Offset{510}, Offset{512}, Offset{2000}, kSpacePagesMax - 1}) {
+    table.Publish(1, offset, Compressed(offset + 1));
+  }
+  table.Publish(2, 511, Compressed(1));
+  ++table.InFlightOf(1, 511).count;
+  std::vector<Offset> visited;
+  table.ForEach(1, {4, 1997}, [&](Offset offset, const Entry&) { visited.push_back(offset); });
+  EXPECT_EQ(visited, (std::vector<Offset>{510, 511, 512, 2000}));
+  size_t all = 0;
+  table.ForEach([&](SpaceId, Offset, const Entry&) { ++all; });
+  EXPECT_EQ(all, 6u);
+}
+
+TEST(EntryTable, CountsFollowRandomChanges) {
+  EntryTable table;
+  SeededRandom random(11);
+  std::map<Offset, Entry> model;
+  for (Version version = 1; version <= 20000; ++version) {
+    const Offset offset = random.Below(3000);
+    const auto kind = static_cast<Backing>(random.Below(5));
+    Entry entry{Word(kind, 1, version), Companion::Stored(static_cast<uint32_t>(version % 4000))};
+    if (kind == Backing::kNone) {
+      entry = {};
+    }
+    const Entry old = table.Publish(1, offset, entry);
+    EXPECT_EQ(old.word, model[offset].word);
+    model[offset] = entry;
+  }
+  SpaceCounts counts;
+  for (const auto& [offset, entry] : model) {
+    EXPECT_EQ(table.Get(1, offset).word, entry.word);
+    const Backing kind = entry.word.kind();
+    counts.zero_pages += kind == Backing::kZero;
+    counts.compressed_pages += kind == Backing::kCompressed;
+    counts.physical_pages += kind == Backing::kPhysical;
+    counts.lost_pages += kind == Backing::kLost;
+    const uint64_t bytes = entry.companion.stored_bytes();
+    counts.compressed_bytes += kind == Backing::kCompressed ? bytes : 0;
+    counts.physical_bytes += kind == Backing::kPhysical ? bytes : 0;
+  }
+  EXPECT_EQ(table.counts().at(1), counts);
+  for (const auto& [offset, entry] : model) {
+    table.Publish(1, offset, {});
+  }
+  EXPECT_EQ(table.cluster_count(), 0u);
+  EXPECT_TRUE(table.counts().empty());
+}
+
+// Where the allocator cannot be asked (sanitizers), the numbers are 0 and the test says nothing.
+size_t HeapBytes() { return mallinfo2().uordblks + mallinfo2().hblkhd; }
+
+TEST(EntryTable, AFullClusterCostsAtMost16BytesASlotAndFreeingGivesItBack) {
+  constexpr Offset kSlots = 1 << 20;
+  const size_t before = HeapBytes();
+  {
+    EntryTable table;
+    for (Offset offset = 0; offset < kSlots; ++offset) {
+      table.Publish(1, offset, Compressed(offset + 1));
+    }
+    const size_t full = HeapBytes();
+    if (full == before) {
+      GTEST_SKIP() << "the heap's size is not known here";
+    }
+    const double per_slot = static_cast<double>(full - before) / static_cast<double>(kSlots);
+    std::printf("bytes per live slot at full clusters: %.2f\n", per_slot);
+    EXPECT_LE(per_slot, 16.0);
+    for (Offset offset = 0; offset < kSlots; ++offset) {
+      table.Publish(1, offset, {});
+    }
+    EXPECT_EQ(table.cluster_count(), 0u);
+    EXPECT_LT(static_cast<double>(HeapBytes() - before), 0.1 * static_cast<double>(full - before));
+  }
+}
+
+TEST(EntryTable, OneSlotOfEachClusterOverAWholeSpaceWorks) {
+  EntryTable table;
+  constexpr Offset kStep = kSpacePagesMax / 4096;
+  for (Offset offset = 0; offset < kSpacePagesMax; offset += kStep) {
+    table.Publish(1, offset, Compressed(offset + 1));
+  }
+  EXPECT_EQ(table.cluster_count(), 4096u);
+  EXPECT_EQ(table.Get(1, kSpacePagesMax - kStep).word.version(), kSpacePagesMax - kStep + 1);
+}
+
+}  // namespace
+}  // namespace vswap
