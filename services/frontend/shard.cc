@@ -6,8 +6,11 @@
 namespace vswap {
 namespace {
 
-// Slots in one log write; a bound on its size (about 2 MiB) and on the time the lock is held to publish it.
+// Records of a kind in one log write, as many as the log takes (services/cluster/log_rules.h); a
+// bound on its size (about 2 MiB) and on the time the lock is held to publish it. More than any one
+// request changes.
 constexpr size_t kWriteSlotsMax = 65536;
+static_assert(kWriteSlotsMax >= kStripePages);
 
 Status NotServing() {
   return MakeError(ErrorReason::kNotServing, "the shard is not served here now");
@@ -75,7 +78,7 @@ void Shard::Stop() {
 
 bool Shard::Idle() const {
   MutexLock lock(mutex_);
-  return under_way_ == 0 && queue_.empty() && !writing_;
+  return failed_ || (under_way_ == 0 && queue_.empty() && !writing_);
 }
 
 Status Shard::CheckHeader(const RequestHeader& header) const {
@@ -83,9 +86,9 @@ Status Shard::CheckHeader(const RequestHeader& header) const {
     return NotServing();
   }
   if (header.epoch != options_.epoch) {
-    return MakeError(ErrorReason::kStaleEpoch,
-                     "shard_epoch is " + std::to_string(header.epoch) + ", the owner's is " +
-                         std::to_string(options_.epoch));
+    return MakeError(ErrorReason::kStaleEpoch, "shard_epoch is " + std::to_string(header.epoch) +
+                                                   ", the owner's is " +
+                                                   std::to_string(options_.epoch));
   }
   const auto token = tokens_.find(header.space);
   const Token current = token == tokens_.end() ? 0 : token->second;
@@ -124,9 +127,9 @@ std::shared_ptr<Shard::Request> Shard::Admit(const RequestHeader& header,
     window.requests.erase(window.requests.begin(), end);
   }
   if (header.sequence < window.floor) {
-    *refusal = MakeError(ErrorReason::kSuperseded,
-                         "sequence " + std::to_string(header.sequence) + " is below the floor " +
-                             std::to_string(window.floor));
+    *refusal = MakeError(ErrorReason::kSuperseded, "sequence " + std::to_string(header.sequence) +
+                                                       " is below the floor " +
+                                                       std::to_string(window.floor));
     return nullptr;
   }
   if (const auto known = window.requests.find(header.sequence); known != window.requests.end()) {
@@ -136,10 +139,10 @@ std::shared_ptr<Shard::Request> Shard::Admit(const RequestHeader& header,
   for (auto later = window.requests.upper_bound(header.sequence); later != window.requests.end();
        ++later) {
     if (Overlap(extents, later->second->extents)) {
-      *refusal = MakeError(ErrorReason::kSuperseded,
-                           "sequence " + std::to_string(header.sequence) +
-                               " is older than request " + std::to_string(later->first) +
-                               " on the same slots");
+      *refusal =
+          MakeError(ErrorReason::kSuperseded,
+                    "sequence " + std::to_string(header.sequence) + " is older than request " +
+                        std::to_string(later->first) + " on the same slots");
       return nullptr;
     }
   }
@@ -178,6 +181,7 @@ std::shared_ptr<Shard::Request> Shard::AdmitWith(const RequestHeader& header,
       answer = duplicate->result;
     }
   }
+  Pump();  // for want of versions, nothing else may ask for them
   done(answer);
   return nullptr;
 }
@@ -199,8 +203,7 @@ std::shared_ptr<Shard::Request> Shard::AdmitStore(const RequestHeader& header,
 
 std::shared_ptr<Shard::Request> Shard::AdmitFree(const RequestHeader& header,
                                                  const std::vector<Extent>& extents,
-                                                 std::vector<BegunSlot>* slots,
-                                                 MutationDone done) {
+                                                 std::vector<BegunSlot>* slots, MutationDone done) {
   return AdmitWith(header, extents, std::move(done), [&]() NO_THREAD_SAFETY_ANALYSIS {
     std::vector<Offset> offsets;
     for (const Extent& extent : extents) {
@@ -293,15 +296,16 @@ void Shard::Abandon(SpaceId space, const std::vector<BegunSlot>& slots) {
 std::vector<bool> Shard::EnqueueIfUnchanged(const std::vector<Conditional>& conditionals,
                                             Published published) {
   std::vector<bool> enqueued;
+  bool failed = false;
   {
     MutexLock lock(mutex_);
+    failed = failed_;
     QueueEntry entry;
-    entry.published = std::move(published);
     for (const Conditional& conditional : conditionals) {
       const SlotRecord& record = conditional.record;
-      const bool unchanged =
-          !failed_ && table_.Get(record.space, record.offset).word == conditional.expected &&
-          table_.FindInFlight(record.space, record.offset) == nullptr;
+      const bool unchanged = !failed &&
+                             table_.Get(record.space, record.offset).word == conditional.expected &&
+                             table_.FindInFlight(record.space, record.offset) == nullptr;
       enqueued.push_back(unchanged);
       if (unchanged) {
         EntryTable::InFlight& change = table_.InFlightOf(record.space, record.offset);
@@ -311,9 +315,16 @@ std::vector<bool> Shard::EnqueueIfUnchanged(const std::vector<Conditional>& cond
         entry.slots.push_back(record);
       }
     }
-    Push(std::move(entry));
+    if (!failed) {
+      entry.published = std::move(published);
+      Push(std::move(entry));
+    }
   }
-  Pump();
+  if (failed) {
+    published(NotServing(), {});
+  } else {
+    Pump();
+  }
   return enqueued;
 }
 
@@ -324,12 +335,16 @@ void Shard::Barrier(std::function<void(Status)> done) {
 }
 
 std::optional<Version> Shard::IssueVersions(uint32_t count) {
-  MutexLock lock(mutex_);
-  if (next_version_ + count > versions_end_) {
-    return std::nullopt;
+  std::optional<Version> first;
+  {
+    MutexLock lock(mutex_);
+    if (next_version_ + count <= versions_end_) {
+      first = next_version_;
+      next_version_ += count;
+    }
   }
-  next_version_ += count;
-  return next_version_ - count;
+  Pump();
+  return first;
 }
 
 void Shard::RaiseToken(SpaceId space, Token token, std::function<void(Status)> done) {
@@ -337,7 +352,9 @@ void Shard::RaiseToken(SpaceId space, Token token, std::function<void(Status)> d
   {
     MutexLock lock(mutex_);
     Token& current = tokens_[space];
-    if (token < current) {
+    if (failed_) {
+      refusal = NotServing();
+    } else if (token < current) {
       refusal = MakeError(ErrorReason::kFenced, "the space has been opened again meanwhile");
     } else {
       if (token > current) {
@@ -414,14 +431,18 @@ void Shard::Pump() {
       out.versions_reserved = versions_asked_;
     }
     // A none word that was stored to again since needs no purge: its record is overwritten.
-    for (const auto& [name, version] : purges_) {
+    const auto purges_end =
+        purges_.begin() + static_cast<ptrdiff_t>(std::min(purges_.size(), kWriteSlotsMax));
+    for (auto purge = purges_.begin(); purge != purges_end; ++purge) {
+      const auto& [name, version] = *purge;
       const Word word = table_.Get(name.space, name.offset).word;
       if (!word.live() && word.version() == version) {
         out.purges.push_back(name);
       }
     }
-    purges_.clear();
-    while (!queue_.empty() && out.slots.size() < kWriteSlotsMax) {
+    purges_.erase(purges_.begin(), purges_end);
+    while (!queue_.empty() && out.slots.size() + queue_.front().slots.size() <= kWriteSlotsMax &&
+           out.tokens.size() + queue_.front().tokens.size() <= kWriteSlotsMax) {
       QueueEntry& entry = queue_.front();
       out.slots.insert(out.slots.end(), entry.slots.begin(), entry.slots.end());
       out.tokens.insert(out.tokens.end(), entry.tokens.begin(), entry.tokens.end());
@@ -438,18 +459,19 @@ void Shard::Send(const std::shared_ptr<WriteUnderWay>& write) {
   const std::vector<TableLog*> replicas = std::exchange(write->missing, {});
   write->answers = replicas.size();
   for (TableLog* replica : replicas) {
-    replica->Write(write->write, [self = shared_from_this(), write, replica](StatusOr<bool> answer) {
-      if (!answer.ok()) {
-        MutexLock lock(write->mutex);
-        if (ReasonOf(answer.status()) == ErrorReason::kStaleEpoch) {
-          write->fenced = answer.status();
-        }
-        write->failed.push_back(replica);
-      }
-      if (write->answers.fetch_sub(1) == 1) {
-        self->OnAnswered(write);
-      }
-    });
+    replica->Write(write->write,
+                   [self = shared_from_this(), write, replica](StatusOr<bool> answer) {
+                     if (!answer.ok()) {
+                       MutexLock lock(write->mutex);
+                       if (ReasonOf(answer.status()) == ErrorReason::kStaleEpoch) {
+                         write->fenced = answer.status();
+                       }
+                       write->failed.push_back(replica);
+                     }
+                     if (write->answers.fetch_sub(1) == 1) {
+                       self->OnAnswered(write);
+                     }
+                   });
   }
 }
 
@@ -471,8 +493,9 @@ void Shard::OnAnswered(const std::shared_ptr<WriteUnderWay>& write) {
     OnWritten(write);
   } else {
     // Undecided: neither backing of any of its slots is released until every replica has it.
-    executor_.PostAfter(write->retry, [self = shared_from_this(), write] { self->Send(write); });
-    write->retry = std::min(write->retry * 2, options_.retry_max);
+    const Duration retry = write->retry;
+    write->retry = std::min(retry * 2, options_.retry_max);
+    executor_.PostAfter(retry, [self = shared_from_this(), write] { self->Send(write); });
   }
 }
 
