@@ -3,11 +3,14 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <thread>
 
 #include "services/cluster/await.h"
 #include "services/cluster/local_coordinator.h"
+#include "services/common/data_dir.h"
 #include "services/common/thread_pool.h"
+#include "services/compressor/compressor_node.h"
 #include "services/data_dir_lock.h"
 #include "services/serving.h"
 #include "services/store/rocksdb_node.h"
@@ -71,10 +74,14 @@ class Standalone::Parts {
  private:
   Status OpenStore();
   Status OpenCompressor();
+  // Removes what others left behind whose data directories are gone.
+  static void ReclaimArenas(const std::string& directory);
   // Tells the coordinator who is there.
   Status Register(NodeId node, SetId set, Tier tier, const char* name, Incarnation incarnation);
   Status StartFrontEnd();
-  void MoveToStore(TimePoint deadline);
+  // The pages that are left in the arena; nothing where the time was over first.
+  std::optional<uint64_t> MoveToStore(TimePoint deadline);
+  void EndArena(std::optional<uint64_t> left);
   void StopThreads();
 
   const StandaloneOptions options_;
@@ -90,9 +97,10 @@ class Standalone::Parts {
   std::unique_ptr<StoreDb> store_;
   std::unique_ptr<RocksdbNode> store_node_;
   std::unique_ptr<RocksdbTableLog> table_log_;
+  std::unique_ptr<SlabArena> arena_;
+  std::unique_ptr<CompressorNode> compressor_node_;
   std::unique_ptr<FrontEnd> front_end_;
   std::unique_ptr<Serving> serving_;
-  uint64_t pages_left_ = 0;  // in the arena after a drain
 };
 
 Standalone::Parts::~Parts() {
@@ -131,6 +139,44 @@ Status Standalone::Parts::OpenStore() {
   store_node_ = *std::move(node);
   table_log_ = std::make_unique<RocksdbTableLog>(*store_, log_);
   return Register(kStoreNode, kStoreSet, Tier::kPhysical, "store-1", store_->incarnation());
+}
+
+Status Standalone::Parts::OpenCompressor() {
+  const StatusOr<uint64_t> id = ReadOrMakeDataDirId(options_.data_dir, random_);
+  if (!id.ok()) {
+    return id.status();
+  }
+  SlabArenaOptions options;
+  options.path = options_.arena.empty() ? DefaultArenaPath(*id) : options_.arena;
+  options.data_dir_id = *id;
+  options.data_dir_path = std::filesystem::absolute(options_.data_dir).string();
+  options.memory_max_bytes = options_.memory_max;
+  options.allow_swappable = options_.allow_swappable;
+  ReclaimArenas(std::filesystem::path(options.path).parent_path().string());
+  StatusOr<std::unique_ptr<SlabArena>> arena = SlabArena::Open(options, random_);
+  if (!arena.ok()) {
+    return arena.status();
+  }
+  arena_ = *std::move(arena);
+  const ArenaRecovery& found = arena_->recovery();
+  spdlog::info("arena {}: {} pages found, {} unfinished, {} damaged, {} conflicting, {}",
+               options.path, found.pages, found.unfinished, found.damaged, found.conflicting,
+               arena_->locked() ? "locked" : "not locked");
+  compressor_node_ = std::make_unique<CompressorNode>(*arena_, compute_);
+  return Register(kCompressorNode, kCompressorSet, Tier::kCompressed, "compressor-1",
+                  arena_->incarnation());
+}
+
+void Standalone::Parts::ReclaimArenas(const std::string& directory) {
+  const StatusOr<std::vector<std::string>> removed = ReclaimAbandoned(directory);
+  if (!removed.ok()) {
+    spdlog::warn("{}: cannot look for abandoned arenas: {}", directory,
+                 std::string(MessageOf(removed.status())));
+    return;
+  }
+  for (const std::string& path : *removed) {
+    spdlog::info("removed {}: its data directory is gone", path);
+  }
 }
 
 Status Standalone::Parts::Register(NodeId node, SetId set, Tier tier, const char* name,
@@ -177,6 +223,9 @@ Status Standalone::Parts::StartFrontEnd() {
   placement.AddNode(
       {kStoreNode, Tier::kPhysical, "store-1", store_->incarnation(), store_node_.get()});
   placement.AddSet(kStoreSet, Tier::kPhysical, {kStoreNode});
+  placement.AddNode({kCompressorNode, Tier::kCompressed, "compressor-1", arena_->incarnation(),
+                     compressor_node_.get()});
+  placement.AddSet(kCompressorSet, Tier::kCompressed, {kCompressorNode});
   front_end_ = std::make_unique<FrontEnd>(
       FrontEnd::Options{.shard_count = static_cast<uint32_t>(options_.shards)}, *coordinator_,
       std::vector<TableLog*>{table_log_.get()}, std::move(placement), compute_);
@@ -203,10 +252,32 @@ Status Standalone::Parts::Start() {
   directory_ = *std::move(directory);
   directory_->RemoveEndpoints();
   VSWAP_RETURN_IF_ERROR(OpenStore());
+  VSWAP_RETURN_IF_ERROR(OpenCompressor());
   VSWAP_RETURN_IF_ERROR(StartFrontEnd());
   VSWAP_RETURN_IF_ERROR(directory_->WriteEndpoints(serving_->listen(), serving_->metrics()));
   serving_->SetReady(true);
   return Status();
+}
+
+std::optional<uint64_t> Standalone::Parts::MoveToStore(TimePoint deadline) {
+  const auto left = std::make_shared<std::atomic<int64_t>>(-1);
+  front_end_->MoveAll(Tier::kCompressed, Tier::kPhysical,
+                      [left](uint64_t pages) { *left = static_cast<int64_t>(pages); });
+  if (!PollUntil(deadline, [&left] { return *left >= 0; })) {
+    return std::nullopt;
+  }
+  return static_cast<uint64_t>(left->load());
+}
+
+void Standalone::Parts::EndArena(std::optional<uint64_t> left) {
+  if (left != 0) {
+    spdlog::warn("the arena stays: {} pages in it found no room in the store or no time",
+                 left.has_value() ? std::to_string(*left) : "some");
+    return;
+  }
+  if (const Status status = arena_->Destroy(); !status.ok()) {
+    spdlog::warn("cannot remove the arena: {}", std::string(MessageOf(status)));
+  }
 }
 
 Status Standalone::Parts::Drain() {
@@ -214,13 +285,20 @@ Status Standalone::Parts::Drain() {
   spdlog::info("draining");
   serving_->SetReady(false);
   front_end_->Stop();
-  const bool idle = PollUntil(deadline, [this] { return front_end_->Idle(); });
+  PollUntil(deadline, [this] { return front_end_->Idle(); });
   serving_->StopRequests();
-  if (!PollUntil(deadline, [this] { return front_end_->releases_pending() == 0; }) || !idle) {
+  std::optional<uint64_t> left;
+  if (!options_.keep_arena) {
+    left = MoveToStore(deadline);
+  }
+  if (!PollUntil(deadline, [this] { return front_end_->Idle(); })) {
     spdlog::warn("drain-seconds are over: what is under way is left to the next start");
   }
   serving_.reset();
   StopThreads();
+  if (!options_.keep_arena) {
+    EndArena(left);
+  }
   directory_->RemoveEndpoints();
   return store_->Close();
 }

@@ -26,7 +26,7 @@ void Declare(Settings& settings, StandaloneOptions& options, std::string& log_le
                 "directory of the table log and the cold pages; made if absent");
   settings.Text("arena", options.arena,
                 "file of the compressed pages, on tmpfs (default: /dev/shm/vswap-ID)");
-  settings.Bytes("memory-max", options.memory_max, 4 * kMiB, 16 * kTiB,
+  settings.Bytes("memory-max", options.memory_max, 4 * kMiB, kTiB,
                  "bytes of memory for compressed pages, all overhead included");
   settings.Count("capacity-pages", options.capacity_pages, 0, uint64_t{1} << 40,
                  "pages of 4 KiB that the store keeps");
