@@ -55,10 +55,11 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
 
   void Compare(InventoryReply reply) {
     const auto count = static_cast<uint32_t>(shards_.size());
+    const std::vector<SetId> sets = context_.placement.SetsWith(Node().id);
     std::map<ShardId, std::vector<PageName>> orphans;
     for (const PageName& name : reply.names) {
       Shard& shard = *shards_[ShardOf(name.space, name.offset, count)];
-      if (shard.MayBeNamed(name)) {
+      if (shard.MayBeNamed(name, sets)) {
         shard.MarkSeen(name.space, name.offset, name.version);
       } else {
         orphans[shard.id()].push_back(name);
@@ -73,26 +74,25 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
       });
     }
     if (!reply.next_cursor.empty()) {
-      context_.executor.Post([self = shared_from_this(), cursor = reply.next_cursor] {
-        self->List(cursor);
-      });
+      context_.executor.Post(
+          [self = shared_from_this(), cursor = reply.next_cursor] { self->List(cursor); });
       return;
     }
     FindUnlisted();
   }
 
+  // On this node only: its other copies, and a put that went elsewhere under the same name, are no
+  // orphans.
   void DeleteOrphans(const Shard& shard, NodeId node, const std::vector<PageName>& names) {
-    // Any set of the node leads to it; a record of another node under the same name does not exist, since versions
-    // name one backing, unless its copies lie on several nodes: then they are orphans on each.
     const std::vector<SetId> sets = context_.placement.SetsWith(node);
-    std::vector<Retired> retired;
+    std::vector<PageName> orphans;
     for (const PageName& name : names) {
-      if (!sets.empty() && !shard.MayBeNamed(name)) {
-        retired.push_back({sets.front(), name});
+      if (!shard.MayBeNamed(name, sets)) {
+        orphans.push_back(name);
       }
     }
-    context_.counters.orphans_deleted += retired.size();
-    context_.releaser.Release(std::move(retired));
+    context_.counters.orphans_deleted += orphans.size();
+    context_.releaser.ReleaseAt(node, orphans);
   }
 
   void FindUnlisted() {
@@ -111,7 +111,8 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     NextSuspects();
   }
 
-  // Loads the suspects, a batch at a time: the load path finds out what they are and marks the lost ones.
+  // Loads the suspects, a batch at a time: the load path finds out what they are and marks the lost
+  // ones.
   void NextSuspects() {
     if (suspects_.empty()) {
       return EndNode();

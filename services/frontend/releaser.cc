@@ -18,18 +18,23 @@ void Releaser::Release(std::vector<Retired> records, std::shared_ptr<void> hold)
       by_node[member->id].push_back(record.name);
     }
   }
-  for (auto& [node, names] : by_node) {
-    for (size_t begin = 0; begin < names.size(); begin += kBatchPagesMax) {
-      const size_t end = std::min(names.size(), begin + kBatchPagesMax);
-      {
-        MutexLock lock(mutex_);
-        ++pending_;
-      }
-      Delete(node,
-             {names.begin() + static_cast<ptrdiff_t>(begin),
-              names.begin() + static_cast<ptrdiff_t>(end)},
-             hold, kRetryMin);
+  for (const auto& [node, names] : by_node) {
+    ReleaseAt(node, names, hold);
+  }
+}
+
+void Releaser::ReleaseAt(NodeId node, const std::vector<PageName>& names,
+                         const std::shared_ptr<void>& hold) {
+  for (size_t begin = 0; begin < names.size(); begin += kBatchPagesMax) {
+    const size_t end = std::min(names.size(), begin + kBatchPagesMax);
+    {
+      MutexLock lock(mutex_);
+      ++pending_;
     }
+    Delete(node,
+           {names.begin() + static_cast<ptrdiff_t>(begin),
+            names.begin() + static_cast<ptrdiff_t>(end)},
+           hold, kRetryMin);
   }
 }
 

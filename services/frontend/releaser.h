@@ -24,6 +24,9 @@ class Releaser {
 
   // `hold` is let go when the last record is deleted.
   void Release(std::vector<Retired> records, std::shared_ptr<void> hold = nullptr);
+  // Deletes records of one node, whatever other nodes hold under these names.
+  void ReleaseAt(NodeId node, const std::vector<PageName>& names,
+                 const std::shared_ptr<void>& hold = nullptr);
   // Batches of deletes that have not been answered.
   size_t pending() const;
 

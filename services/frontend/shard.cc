@@ -405,11 +405,15 @@ void Shard::MarkSeen(SpaceId space, Offset offset, Version version) {
   }
 }
 
-bool Shard::MayBeNamed(const PageName& name) const {
+bool Shard::MayBeNamed(const PageName& name, const std::vector<SetId>& sets) const {
   MutexLock lock(mutex_);
-  const Word word = table_.Get(name.space, name.offset).word;
   // Versions of this epoch belong to changes under way or to their release.
-  return name.version >= first_version_ || (word.live() && word.version() == name.version);
+  if (name.version >= first_version_) {
+    return true;
+  }
+  const Word word = table_.Get(name.space, name.offset).word;
+  return word.live() && word.version() == name.version &&
+         std::ranges::find(sets, word.set()) != sets.end();
 }
 
 void Shard::Pump() {

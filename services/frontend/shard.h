@@ -148,8 +148,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // For reconciliation and moves. Runs `visit` under the lock: it must be short and must not call the shard.
   void Inspect(const std::function<void(const EntryTable&)>& visit) const;
   void MarkSeen(SpaceId space, Offset offset, Version version);
-  // Whether an entry names this record, or a change under way may come to name it.
-  bool MayBeNamed(const PageName& name) const;
+  // Whether an entry names this record of a node that belongs to `sets`, or a change under way may come to name it.
+  bool MayBeNamed(const PageName& name, const std::vector<SetId>& sets) const;
   // Versions below it were issued before this epoch.
   Version first_version() const { return first_version_; }
 

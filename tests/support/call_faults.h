@@ -20,6 +20,11 @@ class CallFaults {
     MutexLock lock(mutex_);
     after_ += calls;
   }
+  // No further faults.
+  void Clear() {
+    MutexLock lock(mutex_);
+    before_ = after_ = 0;
+  }
   Moment Next() {
     MutexLock lock(mutex_);
     if (before_ > 0) {
