@@ -217,8 +217,8 @@ class Recovery {
       arena::SetState(header, HeaderState::kFree);
       *header = RecordHeader{};
     }
-    // Where a damaged header's page lies nobody knows any more.
-    if (result_.damaged > 0) {
+    // Where the page of such a header lies nobody knows any more.
+    if (result_.damaged + result_.conflicting > 0) {
       blocks_.ForEachFree([this](uint32_t block) { WipeIfFree(block); });
     }
   }
