@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs the tests. Ends with ctest's summary and status.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+labels=(unit model crash fault host long)
+
+usage() {
+  cat << END
+usage: tests/run.sh [--only LABEL] [--no-install]
+
+  --only LABEL   only tests with this label: ${labels[*]} (default: all but long)
+  --no-install   do not install packages
+
+Environment: VSWAP_TEST_SEED (an integer; else random tests choose and print one),
+VSWAP_TEST_MINUTES (how long a long test runs; default 5).
+END
+}
+
+only=""
+install=yes
+while [[ $# -gt 0 ]]; do
+  case $1 in
+    --help | -h)
+      usage
+      exit 0
+      ;;
+    --no-install) install=no ;;
+    --only)
+      [[ $# -ge 2 && " ${labels[*]} " == *" $2 "* ]] || {
+        echo "tests/run.sh: --only is '${2:-}', allowed: ${labels[*]}" >&2
+        exit 2
+      }
+      only=$2
+      shift
+      ;;
+    *)
+      echo "tests/run.sh: unknown option $1" >&2
+      usage >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+
+# shellcheck source=deploy/lib/install.sh
+source "$root/deploy/lib/install.sh"
+[[ $install == no ]] || install_packages
+build_release
+
+echo "== testing"
+select=(--label-exclude '^long$')
+[[ -z $only ]] || select=(--label-regex "^$only\$")
+cd "$root/build/release"
+exec ctest --output-on-failure --no-tests=error "${select[@]}"
