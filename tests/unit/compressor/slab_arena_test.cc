@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <thread>
 
 #include "tests/unit/compressor/arena_fixture.h"
 
@@ -114,13 +115,13 @@ TEST(SlabArena, AFullArenaIsOverwrittenForEver) {
   }
   ASSERT_GT(pages.size(), 200u);
   for (int i = 0; i < 100'000; ++i) {
-    const Offset offset = random.Below(pages.size());
-    Page& page = pages[offset];
-    const auto room = (page.bytes + 255) / 256 * 256;
     // Pages that need fewer blocks now and then make room, which new pages take.
     while (i % 1000 == 999 && setup.Keep(Named(pages.size()), 700)) {
       pages.push_back({1, 700});
     }
+    const Offset offset = random.Below(pages.size());
+    Page& page = pages[offset];
+    const auto room = (page.bytes + 255) / 256 * 256;
     const auto bytes = static_cast<uint32_t>(
         std::min<uint64_t>(4096, i % 4 == 0 ? 1 + random.Below(room) : room - random.Below(256)));
     ASSERT_TRUE(setup.Keep(Named(offset, page.version + 1), bytes, page.bytes)) << "step " << i;
@@ -131,6 +132,49 @@ TEST(SlabArena, AFullArenaIsOverwrittenForEver) {
   for (Offset offset = 0; offset < pages.size(); ++offset) {
     ASSERT_TRUE(setup.HeldRight(Named(offset, pages[offset].version), pages[offset].bytes));
   }
+}
+
+// Slabs and hunks come and go all the while, and no replacement is refused for it.
+TEST(SlabArena, OverwritesAreNotRefusedWhileOthersFillAndEmptyTheArena) {
+  constexpr uint64_t kThreads = 3;
+  constexpr uint64_t kPages = 30;
+  ArenaSetup setup;
+  for (Offset offset = 0; offset < kThreads * kPages; ++offset) {
+    ASSERT_TRUE(setup.Keep(Named(offset), 1500));
+  }
+  std::vector<std::jthread> threads;
+  std::atomic<uint64_t> running = kThreads;
+  std::atomic<uint64_t> refused = 0;
+  for (uint64_t thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (Version version = 2; version < 200; ++version) {
+        for (Offset offset = thread * kPages; offset < (thread + 1) * kPages; ++offset) {
+          refused += setup.Keep(Named(offset, version), 1500, 1500) ? 0 : 1;
+          setup.Delete(Named(offset, version - 1));
+        }
+      }
+      --running;
+    });
+  }
+  uint64_t fills = 0;
+  while (running > 0) {
+    Offset offset = 1000;
+    while (setup.Keep(Named(offset), fills % 2 == 0 ? 4096 : 100)) {
+      ++offset;
+    }
+    while (offset > 1000) {
+      setup.Delete(Named(--offset));
+    }
+    EXPECT_LE(setup.FileBytes(), setup.options.memory_max_bytes);
+    ++fills;
+  }
+  threads.clear();
+  EXPECT_EQ(refused, 0u);
+  EXPECT_GT(fills, 0u);
+  for (Offset offset = 0; offset < kThreads * kPages; ++offset) {
+    EXPECT_TRUE(setup.HeldRight(Named(offset, 199), 1500));
+  }
+  EXPECT_EQ(setup.arena().Statistics().pages, kThreads * kPages);
 }
 
 TEST(SlabArena, TheReserveLetsManyReplacementsOverlap) {
