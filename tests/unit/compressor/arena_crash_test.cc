@@ -179,7 +179,7 @@ TEST(ArenaCrash, WhatWasAnsweredIsThereAfterAKill) {
   Ledger ledger;
   uint64_t unfinished = 0;
   // On until some call was caught half-way, which takes few rounds.
-  for (uint64_t round = 0; round < 30 || (round < 500 && unfinished == 0); ++round) {
+  for (uint64_t round = 0; round < 100 || (round < 500 && unfinished == 0); ++round) {
     SCOPED_TRACE("round " + std::to_string(round));
     setup.Drop();
     RunUntilKilled(setup.options, round, seed + round * 1000, ledger);

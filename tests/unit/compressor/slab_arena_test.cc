@@ -197,6 +197,34 @@ TEST(SlabArena, TheReserveLetsManyReplacementsOverlap) {
   }
 }
 
+// Where header slots are short, not blocks.
+TEST(SlabArena, TheReserveIsOfSlotsToo) {
+  constexpr uint64_t kOverlap = 25;  // an eighth of 1 MiB, in pages of the longest kind
+  ArenaSetup setup;
+  uint64_t count = 0;
+  while (setup.Keep(Named(count), 4096)) {
+    ++count;
+  }
+  // Every slab stays, with half of its blocks free: there is no room for hunks.
+  for (Offset offset = 0; offset < count; offset += 2) {
+    setup.Delete(Named(offset));
+  }
+  Offset end = 1000;
+  while (setup.Keep(Named(end), 1)) {
+    ++end;
+  }
+  const ArenaStatistics full = setup.arena().Statistics();
+  ASSERT_LT(full.payload_bytes, full.capacity_bytes * 6 / 10);
+  for (Version version = 2; version < 5; ++version) {
+    for (uint64_t i = 0; i < kOverlap; ++i) {
+      ASSERT_TRUE(setup.Keep(Named(1000 + i, version), 1, 1)) << "page " << i;
+    }
+    for (uint64_t i = 0; i < kOverlap; ++i) {
+      setup.Delete(Named(1000 + i, version - 1));
+    }
+  }
+}
+
 TEST(SlabArena, GrowthMustFitBesideTheReserve) {
   ArenaSetup setup;
   uint64_t count = 0;
