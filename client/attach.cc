@@ -1,0 +1,141 @@
+#include "client/attach.h"
+
+#include <algorithm>
+#include <functional>
+#include <thread>
+
+#include "proto/grpc_glue.h"
+#include "vswap/v1/frontend.grpc.pb.h"
+
+namespace vswap::client {
+namespace {
+
+constexpr int kMessageBytesLimit = 4 * 1024 * 1024;
+constexpr size_t kNameBytesMax = 255;
+constexpr size_t kQuotaBytes = 256 * 1024 * 1024;
+constexpr std::chrono::milliseconds kPauseMin(20);
+constexpr std::chrono::milliseconds kPauseMax(500);
+
+using SteadyClock = std::chrono::steady_clock;
+
+Status CheckName(std::string_view field, const std::string& name) {
+  return !name.empty() && name.size() <= kNameBytesMax
+             ? Status()
+             : InvalidField(field, std::to_string(name.size()) + " bytes long", "1..255 bytes");
+}
+
+Status CheckEndpoint(const std::string& endpoint) {
+  const size_t colon = endpoint.rfind(':');
+  const std::string port = colon == std::string::npos ? "" : endpoint.substr(colon + 1);
+  const bool digits = !port.empty() && port.size() <= 5 &&
+                      std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; });
+  if (colon == 0 || !digits || std::stoi(port) < 1 || std::stoi(port) > 65535) {
+    return InvalidField("frontend", "'" + endpoint + "'", "HOST:PORT with a port of 1..65535");
+  }
+  return Status();
+}
+
+// Calls until the service answers, for as long as the patience lasts. The attempt's number is
+// from 1.
+Status CallPatiently(const ClientOptions& options,
+                     const std::function<grpc::Status(grpc::ClientContext&, int attempt)>& call) {
+  const auto begun = std::chrono::system_clock::now();
+  const auto deadline =
+      begun + std::chrono::duration_cast<std::chrono::milliseconds>(options.patience);
+  auto pause = kPauseMin;
+  for (int attempt = 1;; ++attempt) {
+    grpc::ClientContext context;
+    // An attempt gets all the time there is: a second one while the first still runs at the
+    // server could be fenced by it.
+    context.set_deadline(deadline);
+    const Status status = FromGrpc(call(context, attempt));
+    const bool away =
+        status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
+    if (!away) {
+      return status;
+    }
+    if (std::chrono::system_clock::now() + pause >= deadline) {
+      return MakeError(
+          status.code(), ReasonOf(status),
+          "frontend " + options.frontend + " did not serve within " +
+              std::to_string(
+                  std::chrono::duration_cast<std::chrono::milliseconds>(options.patience).count()) +
+              " ms: " + std::string(MessageOf(status)));
+    }
+    std::this_thread::sleep_for(pause);
+    pause = std::min(pause * 2, kPauseMax);
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& frontend) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  // In gRPC this one is the time a connection may take to come about.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 2000);
+  arguments.SetMaxReceiveMessageSize(kMessageBytesLimit);
+  arguments.SetMaxSendMessageSize(kMessageBytesLimit);
+  grpc::ResourceQuota quota("vswap_client");
+  quota.Resize(kQuotaBytes);
+  arguments.SetResourceQuota(quota);
+  return grpc::CreateCustomChannel(frontend, grpc::InsecureChannelCredentials(), arguments);
+}
+
+Status ValidateOptions(const ClientOptions& options) {
+  VSWAP_RETURN_IF_ERROR(CheckEndpoint(options.frontend));
+  VSWAP_RETURN_IF_ERROR(CheckName("space", options.space));
+  VSWAP_RETURN_IF_ERROR(CheckName("holder", options.holder));
+  if (options.create_pages > kSpacePagesMax) {
+    return InvalidField("create_pages", std::to_string(options.create_pages), "0..2^41");
+  }
+  if (options.patience <= Duration::zero()) {
+    return InvalidField("patience", std::to_string(options.patience.count()) + " ns", "above 0");
+  }
+  if (options.pages_max == 0) {
+    return InvalidField("pages_max", "0", "1 and up");
+  }
+  return Status();
+}
+
+StatusOr<Attachment> Attach(const ClientOptions& options) {
+  v1::OpenRequest request;
+  request.set_name(options.space);
+  request.set_holder(options.holder);
+  request.set_take_over(options.take_over);
+  request.set_create_pages(options.create_pages);
+  v1::OpenResponse response;
+  const auto stub = v1::FrontEndService::NewStub(MakeChannel(options.frontend));
+  VSWAP_RETURN_IF_ERROR(CallPatiently(options, [&](grpc::ClientContext& context, int) {
+    return stub->Open(&context, request, &response);
+  }));
+  const v1::ShardMap& map = response.shard_map();
+  if (map.shard_count() == 0 || map.shard_count() > kShardCountMax ||
+      map.epochs_size() != static_cast<int>(map.shard_count()) || response.space_pages() == 0) {
+    return MakeError(StatusCode::kInternal,
+                     "frontend " + options.frontend + " answered Open without a shard map");
+  }
+  return Attachment{response.space(),
+                    response.token(),
+                    response.space_pages(),
+                    {map.epochs().begin(), map.epochs().end()}};
+}
+
+Status Detach(const ClientOptions& options, const Attachment& attachment) {
+  v1::CloseRequest request;
+  request.set_space(attachment.space);
+  request.set_token(attachment.token);
+  const auto stub = v1::FrontEndService::NewStub(MakeChannel(options.frontend));
+  bool repeated = false;
+  const Status status = CallPatiently(options, [&](grpc::ClientContext& context, int attempt) {
+    repeated = attempt > 1;
+    v1::CloseResponse response;
+    return stub->Close(&context, request, &response);
+  });
+  // The answer to the first attempt may have got lost.
+  return repeated && ReasonOf(status) == ErrorReason::kFenced ? Status() : status;
+}
+
+}  // namespace vswap::client

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/swap_client.h"
+#include "services/common/ids.h"
+
+namespace vswap::client {
+
+// What opening a space gives.
+struct Attachment {
+  SpaceId space = 0;
+  Token token = 0;
+  uint64_t space_pages = 0;
+  std::vector<Epoch> epochs;  // one a shard
+};
+
+// A connection of its own, which no other channel shares. Reconnects within a second.
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& frontend);
+
+Status ValidateOptions(const ClientOptions& options);
+
+// Opens the space; goes on trying within the patience while there is no service.
+StatusOr<Attachment> Attach(const ClientOptions& options);
+// Closes it. Not being attached any more is success.
+Status Detach(const ClientOptions& options, const Attachment& attachment);
+
+}  // namespace vswap::client

@@ -1,0 +1,124 @@
+#include "client/link.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "client/attach.h"
+#include "proto/grpc_glue.h"
+
+namespace vswap::client {
+namespace {
+
+constexpr std::chrono::seconds kMapDeadline(5);
+
+}  // namespace
+
+struct Link::MapCall {
+  std::unique_ptr<v1::FrontEndService::Stub> stub;
+  grpc::ClientContext context;
+  grpc::Status status;
+  v1::GetShardMapResponse response;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<v1::GetShardMapResponse>> reader;
+};
+
+Link::Link(std::string frontend, const Clock& clock, EventQueue& events, Handlers handlers)
+    : frontend_(std::move(frontend)),
+      clock_(clock),
+      events_(events),
+      handlers_(std::move(handlers)),
+      channel_(MakeChannel(frontend_)) {}
+
+void Link::Tick() {
+  if (!stopped_ && !stream_ && clock_.Now() >= retry_at_) {
+    AskForMap();
+  }
+}
+
+void Link::AskForMap() {
+  if (stopped_ || map_call_) {
+    return;
+  }
+  auto call = std::make_shared<MapCall>();
+  map_call_ = call;
+  call->stub = v1::FrontEndService::NewStub(channel_);
+  call->context.set_wait_for_ready(true);
+  call->context.set_deadline(std::chrono::system_clock::now() + kMapDeadline);
+  call->reader =
+      call->stub->AsyncGetShardMap(&call->context, v1::GetShardMapRequest(), events_.queue());
+  call->reader->Finish(&call->response, &call->status,
+                       events_.Tag([this, call](bool) { OnMap(*call); }));
+}
+
+void Link::OnMap(const MapCall& call) {
+  if (map_call_.get() != &call) {
+    return;  // of a connection that was given up
+  }
+  const std::shared_ptr<MapCall> keep = std::exchange(map_call_, nullptr);
+  if (call.status.ok()) {
+    handlers_.map(call.response.shard_map());
+    if (!stream_ && !stopped_) {
+      StartStream();
+    }
+  } else if (!stream_) {
+    Down(FromGrpc(call.status));
+  }
+}
+
+void Link::StartStream() {
+  // The stream's handlers name it by address only: it is compared, never used, after its end.
+  auto name = std::make_shared<const Stream*>(nullptr);
+  Stream::Handlers handlers;
+  handlers.started = [this, name] {
+    if (stream_.get() == *name) {
+      handlers_.up(stream_);
+    }
+  };
+  handlers.message = [this, name](const grpc::ByteBuffer& message) {
+    handlers_.message(*name, message);
+  };
+  handlers.written = [this] { handlers_.written(); };
+  handlers.ended = [this, name](Status why) { OnEnded(*name, std::move(why)); };
+  stream_ = std::make_shared<Stream>(channel_, events_, std::move(handlers));
+  *name = stream_.get();
+  stream_->Start();
+}
+
+void Link::OnEnded(const Stream* stream, Status why) {
+  if (stream_.get() == stream) {
+    Down(std::move(why));
+  }
+}
+
+void Link::Down(Status why) {
+  stream_ = nullptr;
+  retry_at_ = clock_.Now() + pause_;
+  pause_ = std::min(pause_ * 2, kPauseMax);
+  handlers_.down(std::move(why));
+}
+
+void Link::Replace(const Status& why) {
+  if (stopped_) {
+    return;
+  }
+  if (map_call_) {
+    map_call_->context.TryCancel();
+    map_call_ = nullptr;
+  }
+  if (stream_) {
+    stream_->Cancel();
+  }
+  channel_ = MakeChannel(frontend_);
+  Down(why);
+}
+
+void Link::Stop() {
+  stopped_ = true;
+  if (stream_) {
+    stream_->Cancel();
+  }
+  if (map_call_) {
+    map_call_->context.TryCancel();
+  }
+}
+
+}  // namespace vswap::client

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "client/request.h"
+
+namespace vswap::client {
+
+// The requests of one stream: those that wait to be sent and those that wait for their answer.
+// Decides what goes out next (lowest sequence first, within the bounds), what is repeated after a
+// break, and what is given up.
+//
+// Invariant: each request is in exactly one of the two until it is taken out. Externally
+// synchronised.
+class Outbox {
+ public:
+  struct Limits {
+    size_t requests_max = 64;             // as the server's: over that it does not read on
+    size_t bytes_max = 16 * 1024 * 1024;  // of page contents in flight
+    Duration silence_max =
+        std::chrono::seconds(10);  // with something in flight and no answer at all
+    Duration answer_max = std::chrono::seconds(30);  // of one request
+    Duration backoff_min = std::chrono::milliseconds(5);
+    Duration backoff_max = std::chrono::milliseconds(500);
+  };
+
+  explicit Outbox(const Limits& limits) : limits_(limits) {}
+
+  void Add(RequestPtr request, TimePoint now);
+  // Moves the next request that is due into flight; null if there is none or the bounds are
+  // reached.
+  RequestPtr TakeNext(TimePoint now);
+  // The request in flight that this answers, or null. It stays where it is.
+  RequestPtr Find(Sequence sequence) const;
+  // Takes an answered request out.
+  void Remove(const RequestPtr& request);
+  // An answer came, for whichever request.
+  void NoteAnswer(TimePoint now) { last_answer_ = now; }
+  // The request goes out again, later.
+  void PutBack(const RequestPtr& request, TimePoint now);
+  // The stream is gone: everything in flight goes out again.
+  void PutAllBack();
+  // Whether the stream must be taken for dead.
+  bool Silent(TimePoint now) const;
+
+  // Takes out what has run out of patience, or everything.
+  std::vector<RequestPtr> TakeExpired(TimePoint now);
+  std::vector<RequestPtr> TakeAll();
+
+  bool empty() const { return waiting_.empty() && in_flight_.empty(); }
+  bool has_waiting() const { return !waiting_.empty(); }
+
+ private:
+  using Requests = std::map<Sequence, RequestPtr>;
+  bool Expired(const Request& request, TimePoint now) const;
+
+  const Limits limits_;
+  Requests waiting_;
+  Requests in_flight_;
+  size_t in_flight_bytes_ = 0;
+  TimePoint last_answer_{};
+};
+
+}  // namespace vswap::client
