@@ -258,6 +258,16 @@ bool ArenaFile::Release(const Region& region, uint32_t chunk, uint32_t count) {
                    static_cast<off_t>(region.chunk_bytes * count)) == 0;
 }
 
+StatusOr<uint64_t> ArenaFile::FileSystemBytes() const {
+  struct statfs file_system {};
+  if (fstatfs(fd_, &file_system) != 0) {
+    return FromErrno("looking at arena " + options_.path, errno);
+  }
+  const auto blocks = static_cast<uint64_t>(file_system.f_blocks);
+  return blocks == 0 ? ~uint64_t{0}  // tmpfs without a limit
+                     : blocks * static_cast<uint64_t>(file_system.f_bsize);
+}
+
 StatusOr<std::vector<uint32_t>> ArenaFile::WrittenHunks() const {
   std::vector<uint32_t> hunks;
   off_t at = static_cast<off_t>(arena::kHeadersBegin);

@@ -26,8 +26,8 @@ struct ArenaFileOptions {
 // The sparse file behind an arena: its lock, superblock, mappings and the chunks of memory in it.
 // What the chunks hold is the arena's business.
 //
-// Locked for its life (flock), so that one process uses it. Where Open fails the file is as it was;
-// one that was made by a failed start goes again with Discard not having been called off by Keep.
+// Locked for its life (flock), so that one process uses it. Where Open fails the file is as it was,
+// and one that a failed start has made goes again, until Keep.
 //
 // Thread-safe once mapped; chunks are allocated and released by one thread at a time.
 class ArenaFile {
@@ -59,6 +59,8 @@ class ArenaFile {
   [[nodiscard]] bool Allocate(const Region& region, uint32_t chunk);
   // Takes the memory of chunks away; it reads as zeros then.
   [[nodiscard]] bool Release(const Region& region, uint32_t chunk, uint32_t count = 1);
+  // How large the file system can get at most, other files included.
+  StatusOr<uint64_t> FileSystemBytes() const;
   // Hunks that may hold headers, in order.
   StatusOr<std::vector<uint32_t>> WrittenHunks() const;
 

@@ -64,6 +64,20 @@ Status Validate(const SlabArenaOptions& options) {
   return absl::OkStatus();
 }
 
+// With a limit that the file system can keep: what the rule of room promises must be there.
+StatusOr<SlabArenaOptions> Fitting(const SlabArenaOptions& options, const ArenaFile& file) {
+  const auto there = file.FileSystemBytes();
+  VSWAP_RETURN_IF_ERROR(there.status());
+  SlabArenaOptions fitting = options;
+  fitting.memory_max_bytes = std::min(options.memory_max_bytes, *there);
+  if (const Status valid = Validate(fitting); !valid.ok()) {
+    return MakeError(StatusCode::kFailedPrecondition,
+                     "the file system of " + options.path + " has only " + std::to_string(*there) +
+                         " bytes: " + std::string(MessageOf(valid)));
+  }
+  return fitting;
+}
+
 }  // namespace
 
 SlabArena::SlabArena(const SlabArenaOptions& options, std::unique_ptr<ArenaFile> file)
@@ -81,8 +95,10 @@ StatusOr<std::unique_ptr<SlabArena>> SlabArena::Open(const SlabArenaOptions& opt
                        HunkBytes(options.slab_bytes), options.allow_swappable, options.swaps_path},
                       random);
   VSWAP_RETURN_IF_ERROR(file.status());
-  VSWAP_RETURN_IF_ERROR((*file)->Map(HunksMax(options), SlabsMax(options)));
-  std::unique_ptr<SlabArena> arena(new SlabArena(options, *std::move(file)));
+  const auto fitting = Fitting(options, **file);
+  VSWAP_RETURN_IF_ERROR(fitting.status());
+  VSWAP_RETURN_IF_ERROR((*file)->Map(HunksMax(*fitting), SlabsMax(*fitting)));
+  std::unique_ptr<SlabArena> arena(new SlabArena(*fitting, *std::move(file)));
   {
     MutexLock lock(arena->mutex_);
     auto recovered = RecoverArena(*arena->file_, arena->blocks_, arena->slots_);

@@ -24,7 +24,8 @@ struct SlabArenaOptions {
   std::string path;  // on tmpfs; see DefaultArenaPath
   uint64_t data_dir_id = 0;
   std::string data_dir_path;
-  uint64_t memory_max_bytes = 0;      // 256 KiB..1 TiB, all overhead included
+  // 256 KiB..1 TiB, all overhead included; less where the file system is smaller.
+  uint64_t memory_max_bytes = 0;
   uint32_t slab_bytes = 1024 * 1024;  // 16 KiB..64 MiB, a power of two; part of the file's layout
   bool allow_swappable = false;       // go on where the memory may be swapped out or is on a disk
   std::string swaps_path = "/proc/swaps";
@@ -44,7 +45,7 @@ struct ArenaStatistics {
   uint64_t pages = 0;
   uint64_t payload_bytes = 0;
   uint64_t used_bytes = 0;      // slabs, hunks and index
-  uint64_t capacity_bytes = 0;  // the limit
+  uint64_t capacity_bytes = 0;  // the limit that holds
 };
 
 // Records in memory that outlives the process: blocks of 256 bytes in a sparse file on tmpfs, each

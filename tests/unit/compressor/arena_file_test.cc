@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -238,6 +240,82 @@ TEST(ArenaFile, ADiskIsRefusedUnlessAllowed) {
   EXPECT_FALSE(std::filesystem::exists(setup.options.path));
   setup.options.allow_swappable = true;
   EXPECT_TRUE(setup.OpenStatus().ok());
+}
+
+// A tmpfs of its own at `directory`, seen by this process only.
+bool MountTmpfs(const std::string& directory, const char* size) {
+  return unshare(CLONE_NEWNS) == 0 &&
+         mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         mount("vswap-test", directory.c_str(), "tmpfs", 0, size) == 0;
+}
+
+// Runs `work` in a child that sees such a tmpfs at `directory`. False where that may not be.
+bool OnSmallTmpfs(const std::string& directory, const char* size,
+                  const std::function<void()>& work) {
+  constexpr int kMayNotMount = 77;
+  const int answer = InChild([&] {
+    if (!MountTmpfs(directory, size)) {
+      return kMayNotMount;
+    }
+    work();
+    return testing::Test::HasFailure() ? 1 : 0;
+  });
+  EXPECT_TRUE(answer == 0 || answer == kMayNotMount) << answer;
+  return answer != kMayNotMount;
+}
+
+TEST(ArenaFile, TheFileSystemsSizeIsALimitToo) {
+  const ShmDir dir;
+  if (!OnSmallTmpfs(dir.path(), "size=512k", [&] {
+        SystemRandom random;
+        const auto arena = SlabArena::Open(SmallArena(dir.path() + "/arena"), random);
+        ASSERT_TRUE(arena.ok()) << arena.status();
+        EXPECT_EQ((*arena)->Statistics().capacity_bytes, kMiB / 2);
+      })) {
+    GTEST_SKIP() << "may not mount";
+  }
+}
+
+TEST(ArenaFile, AFileSystemThatIsFarTooSmallIsRefused) {
+  const ShmDir dir;
+  if (!OnSmallTmpfs(dir.path(), "size=64k", [&] {
+        SystemRandom random;
+        const Status status = SlabArena::Open(SmallArena(dir.path() + "/arena"), random).status();
+        ExpectError(status, StatusCode::kFailedPrecondition, "has only 65536 bytes");
+        EXPECT_FALSE(std::filesystem::exists(dir.path() + "/arena"));
+      })) {
+    GTEST_SKIP() << "may not mount";
+  }
+}
+
+TEST(ArenaFile, WhereMemoryRunsOutBelowTheLimitPagesAreRefused) {
+  const ShmDir dir;
+  const auto work = [&] {
+    SystemRandom random;
+    const auto arena = SlabArena::Open(SmallArena(dir.path() + "/arena"), random);
+    ASSERT_TRUE(arena.ok()) << arena.status();
+    const auto keep = [&](Offset offset) {
+      const PageName name{1, offset, 1};
+      return (*arena)->Keep(ArenaSetup::PutOf(name, BytesOf(name, 1000))).has_value();
+    };
+    std::ofstream(dir.path() + "/other") << std::string(600 * 1024, 'x');
+    Offset count = 0;
+    while (keep(count)) {
+      ++count;
+    }
+    EXPECT_GT(count, 100u);
+    EXPECT_LT((*arena)->Statistics().used_bytes, kMiB / 2);
+    std::filesystem::remove(dir.path() + "/other");
+    EXPECT_TRUE(keep(count));
+    for (Offset offset = 0; offset <= count; ++offset) {
+      std::vector<std::byte> payload;
+      EXPECT_TRUE((*arena)->CopyTo({1, offset, 1}, payload).has_value());
+      EXPECT_EQ(payload, BytesOf({1, offset, 1}, 1000));
+    }
+  };
+  if (!OnSmallTmpfs(dir.path(), "size=1m", work)) {
+    GTEST_SKIP() << "may not mount";
+  }
 }
 
 // An arena that belongs to a data directory that is there.
