@@ -79,6 +79,12 @@ FrontEnd::FrontEnd(Options options, Coordinator& coordinator, std::vector<TableL
       gate_(std::make_shared<OverlapGate>(executor)),
       context_{placement_, releaser_, *gate_, executor, counters_} {}
 
+FrontEnd::~FrontEnd() {
+  for (const auto& shard : shards_) {
+    shard->Discard();
+  }
+}
+
 void FrontEnd::Start(std::function<void(Status)> done) {
   coordinator_.Get(kClusterKey, [this, done](StatusOr<std::optional<KeyValue>> found) {
     if (!found.ok()) {

@@ -61,6 +61,7 @@ class FrontEnd {
 
   FrontEnd(Options options, Coordinator& coordinator, std::vector<TableLog*> log_replicas,
            Placement placement, Executor& executor);
+  ~FrontEnd();
 
   // Takes every shard over (a new epoch, the log sealed and read) and serves; then compares tables and nodes in the
   // background (reconciled()).

@@ -81,6 +81,13 @@ bool Shard::Idle() const {
   return failed_ || (under_way_ == 0 && queue_.empty() && !writing_);
 }
 
+void Shard::Discard() {
+  std::deque<QueueEntry> dropped;
+  MutexLock lock(mutex_);
+  failed_ = true;
+  dropped.swap(queue_);
+}
+
 Status Shard::CheckHeader(const RequestHeader& header) const {
   if (!serving_) {
     return NotServing();

@@ -97,6 +97,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   void Stop();
   // Whether no change is under way.
   bool Idle() const;
+  // Drops what waits for the log, unanswered, when the process ends: it holds the operations, and they hold the shard.
+  void Discard();
 
   // Admits a store: checks epoch, token, floor and window, and begins the slots. Null where the request must not run: then
   // `done` has been or will be called with the refusal or with the first arrival's answer.

@@ -10,18 +10,9 @@
 #include "services/common/checksum.h"
 #include "services/compressor/codec.h"
 #include "services/frontend/front_end.h"
+#include "tests/support/page_bytes.h"
 
 namespace vswap {
-
-using PageBytes = std::vector<std::byte>;
-
-inline PageBytes ZeroPage() { return PageBytes(kPageBytes); }
-
-// One page to store.
-struct ContentAt {
-  Offset offset = 0;
-  PageBytes bytes;
-};
 
 // What a client of one attachment does before the wire: numbers requests, stamps pages, sums them
 // up, and checks what comes back. Thread-confined.
