@@ -307,6 +307,7 @@ class Canary : public testing::Test {
     while (world_.issued() < 3000) {
       world_.Step();
     }
+    world_.Restart();  // so that every record left on the nodes is one that a word names
     world_.Calm();
     world_.LoadAll();
     ExpectRight(world_);
@@ -324,14 +325,14 @@ TEST_F(Canary, AnotherPageWithMatchingChecksumsInANodeIsFound) {
   EXPECT_EQ(world_.WrongPages().size(), 1u);
 }
 
-TEST_F(Canary, ZerosInPlaceOfAPageAreFound) {
-  const std::vector<PageName> names = world_.compressed().Names();
-  ASSERT_FALSE(names.empty());
+// In all of them: where a free of unknown outcome was the last, zeros are right.
+TEST_F(Canary, ZerosInPlaceOfPagesAreFound) {
   const PageBytes wrong = ZeroPage();
-  ASSERT_TRUE(
-      world_.compressed().PlantWrongPage(names.front(), PageView(wrong.data(), kPageBytes)));
+  for (const PageName& name : world_.compressed().Names()) {
+    ASSERT_TRUE(world_.compressed().PlantWrongPage(name, PageView(wrong.data(), kPageBytes)));
+  }
   world_.LoadAll();
-  EXPECT_EQ(world_.WrongPages().size(), 1u);
+  EXPECT_FALSE(world_.WrongPages().empty());
 }
 
 TEST_F(Canary, ASwappedPageIsFound) {
