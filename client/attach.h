@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "client/swap_client.h"
+#include "client/client_options.h"
 #include "services/common/ids.h"
 
 namespace vswap::client {
@@ -21,8 +21,6 @@ struct Attachment {
 
 // A connection of its own, which no other channel shares. Reconnects within a second.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& frontend);
-
-Status ValidateOptions(const ClientOptions& options);
 
 // Opens the space; goes on trying within the patience while there is no service.
 StatusOr<Attachment> Attach(const ClientOptions& options);

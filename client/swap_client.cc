@@ -94,9 +94,11 @@ class SwapClient::Impl {
                         [call = std::move(call)] { call->Start(); });
   }
 
-  Status Close() {
+  Status Close(Duration patience) {
     VSWAP_RETURN_IF_ERROR(CheckMayBlock());
-    const Status status = client::Detach(options_, attachment_);
+    ClientOptions options = options_;
+    options.patience = patience;
+    const Status status = client::Detach(options, attachment_);
     session_.FailAll(MakeError(StatusCode::kFailedPrecondition, "the client is closed"));
     return status;
   }
@@ -126,7 +128,7 @@ Result Wait(Begin begin) {
 }  // namespace
 
 StatusOr<std::unique_ptr<SwapClient>> SwapClient::Open(const ClientOptions& options) {
-  VSWAP_RETURN_IF_ERROR(client::ValidateOptions(options));
+  VSWAP_RETURN_IF_ERROR(Validate(options));
   StatusOr<client::Attachment> attachment = client::Attach(options);
   if (!attachment.ok()) {
     return attachment.status();
@@ -139,6 +141,7 @@ SwapClient::SwapClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 SwapClient::~SwapClient() = default;
 
 uint64_t SwapClient::space_pages() const { return impl_->space_pages(); }
+Duration SwapClient::patience() const { return impl_->context().patience; }
 
 void SwapClient::StoreAsync(std::vector<PageRange> ranges, ByteView bytes, PagesDone done) {
   Status status = impl_->Check(ranges, true);
@@ -237,6 +240,6 @@ StatusOr<SwapClient::Runs> SwapClient::Extents(Offset offset, uint64_t pages) {
   });
 }
 
-Status SwapClient::Close() { return impl_->Close(); }
+Status SwapClient::Close(Duration patience) { return impl_->Close(patience); }
 
 }  // namespace vswap

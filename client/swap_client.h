@@ -1,31 +1,16 @@
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <memory>
-#include <string>
 #include <vector>
 
+#include "client/client_options.h"
 #include "client/page_range.h"
 #include "client/results.h"
-#include "services/common/executor.h"
 #include "services/common/page.h"
 #include "services/common/status.h"
 
 namespace vswap {
-
-struct ClientOptions {
-  std::string frontend;       // HOST:PORT
-  std::string space;          // name, 1..255 bytes
-  std::string holder;         // stable identity of this process's role, 1..255 bytes
-  bool take_over = false;     // from another holder, which is fenced
-  uint64_t create_pages = 0;  // make the space with this size if there is none; 0: do not
-  // How long a request, and Open, go on trying while the service is away. Above 0.
-  Duration patience = std::chrono::seconds(60);
-
-  // Pages under way, loads and the rest counted apart; over that, callers wait.
-  uint64_t pages_max = 16384;
-};
 
 // A client of one space: the attachment, its connections, and the calls. See client/README.md for a
 // guide.
@@ -62,6 +47,7 @@ class SwapClient {
   SwapClient& operator=(const SwapClient&) = delete;
 
   uint64_t space_pages() const;
+  Duration patience() const;
 
   // `bytes` holds the pages of the ranges end to end; no slot may be in them twice.
   PagesResult Store(Offset offset, ByteView bytes);
@@ -85,8 +71,10 @@ class SwapClient {
   StatusOr<Runs> Extents(Offset offset, uint64_t pages);
   void ExtentsAsync(PageRange range, RunsDone done);
 
-  // Detaches, so that any holder may open the space. Later calls are refused.
-  Status Close();
+  // Detaches, so that any holder may open the space. Later calls are refused. UNAVAILABLE: the
+  // service did not answer within the patience, the space may still be attached.
+  Status Close() { return Close(patience()); }
+  Status Close(Duration patience);
 
  private:
   class Impl;

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "services/common/executor.h"
+#include "services/common/status.h"
+
+namespace vswap {
+
+struct ClientOptions {
+  std::string frontend;       // HOST:PORT
+  std::string space;          // name, 1..255 bytes
+  std::string holder;         // stable identity of this process's role, 1..255 bytes
+  bool take_over = false;     // from another holder, which is fenced
+  uint64_t create_pages = 0;  // make the space with this size if there is none; 0: do not
+  // How long a request, and Open, go on trying while the service is away. Above 0.
+  Duration patience = std::chrono::seconds(60);
+
+  // Pages under way, loads and the rest counted apart; over that, callers wait.
+  uint64_t pages_max = 16384;
+};
+
+// INVALID_ARGUMENT names the field and its range.
+Status Validate(const ClientOptions& options);
+
+}  // namespace vswap
