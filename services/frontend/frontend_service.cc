@@ -10,10 +10,13 @@ namespace {
 using Wire = v1::FrontEndService;
 
 template <typename Base>
+using Batches = Wire::WithCallbackMethod_Store<Wire::WithCallbackMethod_Load<
+    Wire::WithCallbackMethod_Free<Wire::WithCallbackMethod_Prefetch<Wire::WithCallbackMethod_Extents<
+        Wire::WithCallbackMethod_Allocate<Wire::WithCallbackMethod_Duplicate<Base>>>>>>>;
+
+template <typename Base>
 using Unary = Wire::WithCallbackMethod_Open<Wire::WithCallbackMethod_Close<
-    Wire::WithCallbackMethod_ListSpaces<Wire::WithCallbackMethod_GetShardMap<
-        Wire::WithCallbackMethod_Store<Wire::WithCallbackMethod_Load<Wire::WithCallbackMethod_Free<
-            Wire::WithCallbackMethod_Prefetch<Wire::WithCallbackMethod_Extents<Base>>>>>>>>>;
+    Wire::WithCallbackMethod_ListSpaces<Wire::WithCallbackMethod_GetShardMap<Batches<Base>>>>>;
 
 // Puts the answer where gRPC wants it.
 template <typename Response>
@@ -94,6 +97,18 @@ class FrontEndService::Calls : public Unary<Wire::WithRawMethod_Exchange<Wire::S
                    v1::ExtentsResponse* response) override {
     Reactor* reactor = context->DefaultReactor();
     handler_.Extents(*request, FinishWith(reactor, response));
+    return reactor;
+  }
+  Reactor* Allocate(Context* context, const v1::AllocateRequest* request,
+                    v1::AllocateResponse* response) override {
+    Reactor* reactor = context->DefaultReactor();
+    handler_.Allocate(*request, FinishWith(reactor, response));
+    return reactor;
+  }
+  Reactor* Duplicate(Context* context, const v1::DuplicateRequest* request,
+                     v1::DuplicateResponse* response) override {
+    Reactor* reactor = context->DefaultReactor();
+    handler_.Duplicate(*request, FinishWith(reactor, response));
     return reactor;
   }
 

@@ -21,6 +21,8 @@ v1::NodeStatus ToStatus(const Placement::Member& member, const NodeStatistics& s
   status.set_payload_bytes(statistics.payload_bytes);
   status.set_used_bytes(statistics.used_bytes);
   status.set_capacity_bytes(statistics.capacity_bytes);
+  status.set_corrupt_pages(statistics.corrupt_pages);
+  status.set_background_errors(statistics.background_errors);
   return status;
 }
 
@@ -30,6 +32,8 @@ v1::SpaceStatus ToStatus(const SpaceInfo& space, const SpaceCounts& counts) {
   status.set_name(space.name);
   status.set_pages(space.pages);
   status.set_holder(space.holder);
+  status.set_kind(static_cast<v1::SpaceKind>(space.kind));
+  status.set_empty_pages(counts.empty_pages);
   status.set_zero_pages(counts.zero_pages);
   status.set_compressed_pages(counts.compressed_pages);
   status.set_physical_pages(counts.physical_pages);

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "services/cluster/rocksdb_logger.h"
 #include "services/store/directory_state.h"
 
 namespace vswap {
@@ -140,9 +141,7 @@ rocksdb::DBOptions DatabaseOptions(const StoreDbOptions& options) {
   database.bytes_per_sync = 1 << 20;
   database.rate_limiter.reset(
       rocksdb::NewGenericRateLimiter(static_cast<int64_t>(options.background_bytes_per_second)));
-  database.info_log_level = rocksdb::WARN_LEVEL;
-  database.max_log_file_size = 1 << 20;
-  database.keep_log_file_num = 2;
+  database.info_log = MakeRocksdbLogger("store");
   database.stats_dump_period_sec = 0;
   database.stats_persist_period_sec = 0;
   return database;
