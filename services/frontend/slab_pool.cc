@@ -11,6 +11,8 @@ namespace {
 
 constexpr size_t kAlignment = 16;
 constexpr size_t kHeaderBytes = 64;
+// A last empty slab of which no more blocks were ever touched takes too little memory to go.
+constexpr uint32_t kKeptBlocksMax = 4;
 
 size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
@@ -20,6 +22,12 @@ SlabPool::SlabPool(size_t block_bytes)
     : block_bytes_(RoundUp(block_bytes, kAlignment)),
       blocks_(static_cast<uint32_t>((kSlabBytes - kHeaderBytes) / block_bytes_)) {
   static_assert(sizeof(Slab) <= kHeaderBytes);
+}
+
+SlabPool::~SlabPool() {
+  if (spare_ != nullptr) {
+    Unmap(spare_);
+  }
 }
 
 SlabPool::Slab* SlabPool::SlabOf(void* block) {
@@ -103,7 +111,7 @@ void SlabPool::GiveBack(void* block) {
   } else {
     Unmap(slab);
   }
-  if (slabs_ == 1) {
+  if (slabs_ == 1 && spare_->untouched > kKeptBlocksMax) {
     Unmap(std::exchange(spare_, nullptr));
   }
 }

@@ -9,8 +9,8 @@ namespace vswap {
 
 // Memory for many objects of one size that come and go in large numbers: slabs straight from the
 // kernel, each cut into blocks. A slab whose last block is given back goes back to the kernel, but
-// for one that is kept while others are in use, so that a block that comes and goes does not make
-// and unmake a slab each time.
+// for one that is kept while others are in use, or while no more than a few of its blocks were ever
+// taken: a block that comes and goes must not make and unmake a slab each time (20 us).
 //
 // Why not malloc: a million clusters of 6 KiB, stored and freed again, left three quarters of their
 // memory with the process, as longer-lived small objects lay between them.
@@ -25,6 +25,7 @@ class SlabPool {
 
   // `block_bytes`: 16..kSlabBytes / 2; blocks are aligned to 16.
   explicit SlabPool(size_t block_bytes);
+  ~SlabPool();
   SlabPool(const SlabPool&) = delete;
   SlabPool& operator=(const SlabPool&) = delete;
 

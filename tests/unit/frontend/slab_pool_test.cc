@@ -77,6 +77,15 @@ TEST(SlabPool, ABlockThatComesAndGoesKeepsItsSlab) {
   EXPECT_EQ(pool.slab_count(), 0u);
 }
 
+TEST(SlabPool, ALoneBlockThatComesAndGoesKeepsItsSlab) {
+  SlabPool pool(kBlockBytes);
+  void* first = pool.Take();
+  pool.GiveBack(first);
+  EXPECT_EQ(pool.slab_count(), 1u);
+  EXPECT_EQ(pool.Take(), first);
+  pool.GiveBack(first);
+}
+
 TEST(SlabPool, GivenBackBlocksAreTakenBeforeNewSlabs) {
   SlabPool pool(kBlockBytes);
   std::vector<void*> blocks = TakeMany(pool, 1000);
