@@ -50,7 +50,7 @@ TEST(SlabPool, WastesLittle) {
 
 TEST(SlabPool, EmptySlabsGoBackAndWithTheLastBlockAll) {
   SlabPool pool(kBlockBytes);
-  std::vector<void*> blocks = TakeMany(pool, 10000);
+  std::vector<void*> blocks = TakeMany(pool, 10010);
   std::shuffle(blocks.begin() + 1, blocks.end(), std::mt19937(1));
   for (size_t i = 1; i < blocks.size(); ++i) {
     pool.GiveBack(blocks[i]);
@@ -74,7 +74,7 @@ TEST(SlabPool, ABlockThatComesAndGoesKeepsItsSlab) {
   for (void* block : blocks) {
     pool.GiveBack(block);
   }
-  EXPECT_EQ(pool.slab_count(), 0u);
+  EXPECT_EQ(pool.slab_count(), 1u) << "the one of which a single block was taken";
 }
 
 TEST(SlabPool, ALoneBlockThatComesAndGoesKeepsItsSlab) {
