@@ -21,9 +21,9 @@ const EntryTable::Cluster* EntryTable::Find(SpaceId space, Offset offset) const 
 }
 
 EntryTable::Cluster& EntryTable::FindOrMake(SpaceId space, Offset offset) {
-  std::unique_ptr<Cluster>& cluster = clusters_[KeyOf(space, offset)];
+  PoolPtr<Cluster>& cluster = clusters_[KeyOf(space, offset)];
   if (!cluster) {
-    cluster = std::make_unique<Cluster>();
+    cluster = MakeInPool<Cluster>(pool_);
   }
   return *cluster;
 }

@@ -9,6 +9,7 @@
 
 #include "services/common/ids.h"
 #include "services/frontend/backing.h"
+#include "services/frontend/slab_pool.h"
 
 namespace vswap {
 
@@ -109,7 +110,8 @@ class EntryTable {
   void Count(SpaceId space, const Entry& entry, int64_t sign);
   void DropIfEmpty(SpaceId space, Offset offset);
 
-  std::unordered_map<Key, std::unique_ptr<Cluster>, KeyHash> clusters_;
+  SlabPool pool_{sizeof(Cluster)};  // before the clusters, which it outlives
+  std::unordered_map<Key, PoolPtr<Cluster>, KeyHash> clusters_;
   std::unordered_map<SpaceId, SpaceCounts> counts_;
 };
 

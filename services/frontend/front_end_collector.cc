@@ -138,6 +138,14 @@ void AddSpaces(const v1::GetStatusResponse& report, Families& families) {
   families.AddGauge(kBytes, kBytesHelp, {{"backing", "physical"}}, sum.physical_bytes());
 }
 
+// The names that Prometheus' own client libraries use.
+void AddProcess(const v1::ProcessStatus& process, Families& families) {
+  families.AddGauge("process_resident_memory_bytes", "Resident memory size in bytes.", {},
+                    process.resident_bytes());
+  families.Add("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.",
+               MetricType::Counter, {}, static_cast<double>(process.cpu_microseconds()) / 1e6);
+}
+
 struct NodeRow {
   const char* name;
   const char* help;
@@ -187,6 +195,7 @@ std::vector<prometheus::MetricFamily> FrontEndCollector::Collect() const {
                MetricType::Counter, {}, static_cast<double>(front_end_.stores_overtaken()));
   AddSpaces(report, families);
   AddNodes(report, families);
+  AddProcess(report.process(), families);
   families.AddGauge("vswap_releases_pending", "Batches of deletes that nodes have not answered.",
                     {}, front_end_.releases_pending());
   families.AddGauge("vswap_reconciled", "1 once tables and nodes were compared after the start.",

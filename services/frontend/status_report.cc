@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "services/cluster/await.h"
+#include "services/common/process_usage.h"
 #include "services/common/version.h"
 
 namespace vswap {
@@ -23,6 +24,14 @@ v1::NodeStatus ToStatus(const Placement::Member& member, const NodeStatistics& s
   status.set_capacity_bytes(statistics.capacity_bytes);
   status.set_corrupt_pages(statistics.corrupt_pages);
   status.set_background_errors(statistics.background_errors);
+  return status;
+}
+
+v1::ProcessStatus ToStatus(const ProcessUsage& usage) {
+  v1::ProcessStatus status;
+  status.set_resident_bytes(usage.resident_bytes);
+  status.set_cpu_microseconds(static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(usage.cpu).count()));
   return status;
 }
 
@@ -49,6 +58,7 @@ v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end) {
   v1::GetStatusResponse report;
   report.set_version(kVersionText);
   report.set_reconciled(front_end.reconciled());
+  *report.mutable_process() = ToStatus(OwnUsage());
   const std::map<SpaceId, SpaceCounts> counts = front_end.Counts();
   const StatusOr<std::vector<SpaceInfo>> spaces = AwaitFor<std::vector<SpaceInfo>>(
       kWaitMax, [&](Callback<std::vector<SpaceInfo>> done) { front_end.ListSpaces(std::move(done)); });
