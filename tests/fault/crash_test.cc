@@ -66,7 +66,7 @@ class Crash : public testing::Test {
  protected:
   // Two tiers that are both full at times.
   static std::vector<std::string> Flags(bool keep_arena) {
-    std::vector<std::string> flags = {"--memory-max", "4MiB", "--capacity-pages", "3000",
+    std::vector<std::string> flags = {"--memory-max", "4MiB", "--capacity-pages", "1500",
                                       "--shards",     "5",    "--block-cache",    "1MiB"};
     if (keep_arena) {
       flags.push_back("--keep-arena");

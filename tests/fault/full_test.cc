@@ -112,14 +112,14 @@ void Full::OverwriteAll(const std::vector<Offset>& slots, const std::map<Offset,
   for (size_t at = 0; at < slots.size();) {
     std::vector<PageRange> ranges;
     const auto bytes = std::make_shared<PageBytes>();
-    for (uint64_t n = 1 + random_.Below(32); n > 0 && at < slots.size(); --n, ++at) {
+    for (uint64_t n = 1 + random_.Below(64); n > 0 && at < slots.size(); --n, ++at) {
       held_[slots[at]] = NoisyPage(random_.Next64(), noise.at(slots[at]));
       ranges.push_back({slots[at], 1});
       bytes->insert(bytes->end(), held_[slots[at]].begin(), held_[slots[at]].end());
     }
     {
       MutexLock lock(mutex);
-      while (under_way >= 16) {
+      while (under_way >= 40) {
         changed.Wait(mutex);
       }
       ++under_way;
