@@ -21,9 +21,10 @@ namespace vswap {
 // sent twice with an effect.
 //
 // Thread-safe, but for Close and the destructor, which must come after all calls. Callbacks run on
-// the client's one thread (or within the call, if it is refused): they must be short and must not
-// block; asynchronous calls may be made from them, blocking ones are refused with
-// FAILED_PRECONDITION. Bytes given to a call are borrowed until it is answered, and must not change
+// the client's one thread, or within the call, if it is refused or its answer is there before it
+// returns: hold no lock over a call that its callback takes. They must be short and must not block;
+// asynchronous calls may be made from them, blocking ones are refused with FAILED_PRECONDITION on
+// the client's thread. Bytes given to a call are borrowed until it is answered, and must not change
 // until then.
 //
 // Statuses of every call: INVALID_ARGUMENT (names field and range); ABORTED with reason kFenced:
