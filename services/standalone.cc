@@ -9,7 +9,6 @@
 #include "services/cluster/await.h"
 #include "services/cluster/local_coordinator.h"
 #include "services/common/data_dir.h"
-#include "services/common/heap_trimmer.h"
 #include "services/common/thread_pool.h"
 #include "services/compressor/compressor_node.h"
 #include "services/data_dir_lock.h"
@@ -110,7 +109,6 @@ class Standalone::Parts {
   std::unique_ptr<CompressorNode> compressor_node_;
   std::unique_ptr<FrontEnd> front_end_;
   std::unique_ptr<Serving> serving_;
-  HeapTrimmer trimmer_;
 };
 
 Standalone::Parts::~Parts() {
