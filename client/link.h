@@ -22,7 +22,7 @@ class Link {
     std::function<void(std::shared_ptr<Stream>)> up;
     std::function<void(Status why)> down;  // after `up`, or after an attempt that failed
     std::function<void(const v1::ShardMap&)> map;
-    std::function<void(const Stream*, const grpc::ByteBuffer&)> message;
+    std::function<void(const Stream*, grpc::ByteBuffer&)> message;
     std::function<void()> written;
   };
   static constexpr Duration kPauseMin = std::chrono::milliseconds(20);

@@ -8,9 +8,24 @@
 
 namespace vswap::client {
 
-void* EventQueue::Tag(Event event) {
-  ++operations_;
-  return new Event(std::move(event));
+namespace {
+
+class OnceEvent : public Event {
+ public:
+  explicit OnceEvent(std::function<void(bool)> event) : event_(std::move(event)) {}
+  void Run(bool ok) override {
+    event_(ok);
+    delete this;
+  }
+
+ private:
+  const std::function<void(bool)> event_;
+};
+
+}  // namespace
+
+void* EventQueue::Tag(std::function<void(bool ok)> event) {
+  return Tag(*new OnceEvent(std::move(event)));
 }
 
 void EventQueue::Post(std::function<void()> task) {
@@ -30,12 +45,10 @@ void EventQueue::Run(const std::function<std::chrono::milliseconds()>& tick) {
     switch (queue_.AsyncNext(&tag, &ok, next_tick)) {
       case grpc::CompletionQueue::SHUTDOWN:
         return;
-      case grpc::CompletionQueue::GOT_EVENT: {
-        const std::unique_ptr<Event> event(static_cast<Event*>(tag));
-        (*event)(ok);
+      case grpc::CompletionQueue::GOT_EVENT:
+        static_cast<Event*>(tag)->Run(ok);
         --operations_;
         break;
-      }
       case grpc::CompletionQueue::TIMEOUT:
         break;
     }
@@ -55,36 +68,35 @@ void EventQueue::Run(const std::function<std::chrono::milliseconds()>& tick) {
 Stream::Stream(std::shared_ptr<grpc::Channel> channel, EventQueue& events, Handlers handlers)
     : events_(events), handlers_(std::move(handlers)), stub_(std::move(channel)) {}
 
-void* Stream::Tag(void (Stream::*method)(bool)) {
-  return events_.Tag([self = shared_from_this(), method](bool ok) { (self.get()->*method)(ok); });
+void* Stream::Tag(Operation& operation) {
+  operation.Keep(shared_from_this());
+  return events_.Tag(operation);
 }
 
 void Stream::Start() {
   call_ = stub_.PrepareCall(&context_, "/vswap.v1.FrontEndService/Exchange", events_.queue());
-  call_->StartCall(Tag(&Stream::OnStarted));
+  call_->StartCall(Tag(starting_));
 }
 
-void Stream::Write(const grpc::ByteBuffer& message) {
-  call_->Write(message, Tag(&Stream::OnWritten));
-}
+void Stream::Write(const grpc::ByteBuffer& message) { call_->Write(message, Tag(writing_)); }
 
 void Stream::OnStarted(bool ok) {
   if (!ok) {
-    call_->Finish(&status_, Tag(&Stream::OnFinished));
+    call_->Finish(&status_, Tag(finishing_));
     return;
   }
-  call_->Read(&incoming_, Tag(&Stream::OnRead));
+  call_->Read(&incoming_, Tag(reading_));
   handlers_.started();
 }
 
 void Stream::OnRead(bool ok) {
   if (!ok) {
-    call_->Finish(&status_, Tag(&Stream::OnFinished));
+    call_->Finish(&status_, Tag(finishing_));
     return;
   }
   grpc::ByteBuffer message;
   message.Swap(&incoming_);
-  call_->Read(&incoming_, Tag(&Stream::OnRead));
+  call_->Read(&incoming_, Tag(reading_));
   handlers_.message(message);
 }
 

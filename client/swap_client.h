@@ -2,9 +2,11 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "client/client_options.h"
+#include "client/client_stats.h"
 #include "client/page_range.h"
 #include "client/results.h"
 #include "services/common/page.h"
@@ -58,6 +60,12 @@ class SwapClient {
   PagesResult Load(const std::vector<PageRange>& ranges, std::span<std::byte> bytes);
   void LoadAsync(std::vector<PageRange> ranges, std::span<std::byte> bytes, PagesDone done);
 
+  // The same for consecutive slots and a caller that must not allocate, as one that serves the
+  // kernel's swap: `codes`, one a page, is what PagesResult::codes would be. These two and
+  // Free(offset, pages) allocate nothing of their own, unless they fail.
+  Status Store(Offset offset, ByteView bytes, std::span<PageCode> codes);
+  Status Load(Offset offset, std::span<std::byte> bytes, std::span<PageCode> codes);
+
   // No slot may be in the ranges twice. Slots without a backing are no error.
   Status Free(Offset offset, uint64_t pages);
   Status Free(const std::vector<PageRange>& ranges);
@@ -70,6 +78,8 @@ class SwapClient {
   // The runs that cover the range, neighbours of different kinds. Not ordered with calls under way.
   StatusOr<Runs> Extents(Offset offset, uint64_t pages);
   void ExtentsAsync(PageRange range, RunsDone done);
+
+  ClientStats stats() const;
 
   // Detaches, so that any holder may open the space. Later calls are refused. UNAVAILABLE: the
   // service did not answer within the patience, the space may still be attached.
