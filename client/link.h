@@ -14,8 +14,8 @@ namespace vswap::client {
 // One connection to the front-end that is kept up: a channel, and an Exchange stream on it that is
 // begun again, after asking for the shard map, whenever it ends.
 //
-// Thread-confined to the event queue's thread, where the handlers run too; Start comes before that
-// thread. A failed attempt is followed by a longer pause, up to kPauseMax.
+// Runs within the event queue's events and ticks only, and so do its handlers; Start comes before
+// them. A failed attempt is followed by a longer pause, up to kPauseMax.
 class Link {
  public:
   struct Handlers {

@@ -39,7 +39,7 @@ Session::Session(const ClientOptions& options, const Attachment& attachment, con
   for (const auto& side : sides_) {
     side->link.Start();
   }
-  thread_ = std::thread([this] { events_.Run([this] { return Tick(); }); });
+  thread_ = std::thread([this] { events_.Run(); });
 }
 
 Session::~Session() {

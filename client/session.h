@@ -29,7 +29,8 @@ namespace vswap::client {
 // answer of an epoch below one that was seen is believed. What makes no progress for its patience
 // fails. FENCED is final for all.
 //
-// Thread-safe. One thread of its own runs both streams and all answers. One mutex guards the state;
+// Thread-safe. Both streams and all answers are run by one thread at a time: one that waits for its
+// call, or the session's own (see EventQueue). One mutex guards the state;
 // it is not held while messages are made, sent or taken apart, nor while owners are told. What it
 // needs for requests is made at its start: nothing is allocated for one but by gRPC. The destructor
 // cancels what is under way.
@@ -42,8 +43,9 @@ class Session : public RequestSink {
   void Submit(Request& request) override;
   // Fails everything under way and everything later; the first reason stays.
   void FailAll(const Status& why);
-  // Whether the caller is the session's thread.
-  bool OnThread() const { return std::this_thread::get_id() == thread_.get_id(); }
+  // Whether the caller is told of an answer just now.
+  bool OnThread() const { return events_.OnThread(); }
+  EventQueue& events() { return events_; }
   void Read(ClientStats& stats);
 
  private:
@@ -98,7 +100,7 @@ class Session : public RequestSink {
   const SpaceId space_;
   const Token token_;
   const Clock& clock_;
-  EventQueue events_;
+  EventQueue events_{[this] { return Tick(); }};
 
   Mutex mutex_;
   Window window_ GUARDED_BY(mutex_);

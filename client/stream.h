@@ -7,52 +7,15 @@
 #include <functional>
 #include <memory>
 
+#include "client/event_queue.h"
 #include "services/common/status.h"
 
 namespace vswap::client {
 
-// What the completion of one of gRPC's operations does. Part of whoever begins the operation; may
-// be begun again once it runs.
-class Event {
- public:
-  virtual ~Event() = default;
-  virtual void Run(bool ok) = 0;
-};
-
-// The completion queue of one client, its tags and their number. Thread-safe, but for Run, which is
-// the one thread.
-class EventQueue {
- public:
-  // The tag for an operation that is begun at once.
-  void* Tag(Event& event) {
-    ++operations_;
-    return &event;
-  }
-  // One for an event that is seldom: made here, and deleted when it has run.
-  void* Tag(std::function<void(bool ok)> event);
-  grpc::CompletionQueue* queue() { return &queue_; }
-  // Runs it on the queue's thread, soon.
-  void Post(std::function<void()> task);
-
-  // Runs events, and `tick` at least as often as the interval that it returns, until Stop was
-  // called and every operation has come to its end.
-  void Run(const std::function<std::chrono::milliseconds()>& tick);
-  // Has `tick` run after the event that is running. For the one thread.
-  void Hurry() { hurry_ = true; }
-  // No operation is begun after this, but for those that end a stream.
-  void Stop() { stopping_ = true; }
-
- private:
-  grpc::CompletionQueue queue_;
-  bool hurry_ = false;
-  std::atomic<uint64_t> operations_{0};
-  std::atomic<bool> stopping_{false};
-};
-
 // One call of Exchange, as the client sees it: any number of messages there and back, one write at
 // a time.
 //
-// Handlers run on the event queue's thread; `ended` is the last, and comes once. Kept alive by its
+// Handlers run as events of the queue; `ended` is the last, and comes once. Kept alive by its
 // operations. Thread-safe.
 class Stream : public std::enable_shared_from_this<Stream> {
  public:

@@ -51,24 +51,13 @@ client::Outbox::Limits LimitsFor(const ClientOptions& options) {
 }
 
 // A thread that waits for its call.
-class Waiter : public Call::Finisher {
+class Waiter : public Call::Finisher, public client::EventQueue::Waiter {
  public:
-  void OnFinished() override {
-    MutexLock lock(mutex_);
-    finished_ = true;
-    condition_.NotifyOne();  // under the lock: afterwards this may be gone
-  }
-  void Wait() {
-    MutexLock lock(mutex_);
-    while (!finished_) {
-      condition_.Wait(mutex_);
-    }
-  }
+  explicit Waiter(client::EventQueue& events) : events_(events) {}
+  void OnFinished() override { events_.Finish(*this); }
 
  private:
-  Mutex mutex_;
-  CondVar condition_;
-  bool finished_ GUARDED_BY(mutex_) = false;
+  client::EventQueue& events_;
 };
 
 }  // namespace
@@ -120,9 +109,11 @@ class SwapClient::Impl {
   }
   void Await(Call& call, Waiter& waiter) {
     Begin(call);
-    waiter.Wait();
+    session_.events().Await(waiter);
     End(call);
   }
+
+  client::EventQueue& events() { return session_.events(); }
 
   ClientStats stats() {
     ClientStats stats;
@@ -199,12 +190,14 @@ class Detached : public Call::Finisher {
   template <typename... Arguments>
   void Run(Arguments&&... arguments) {
     call_.emplace(std::forward<Arguments>(arguments)..., *this);
+    impl_.events().Hold();
     impl_.Begin(*call_);  // may be the end of this
   }
 
  private:
   void OnFinished() override {
     impl_.End(*call_);
+    impl_.events().Unhold();
     done_(*this);
     delete this;
   }
@@ -273,7 +266,7 @@ void BeginPlain(Impl& impl, RequestKind kind, std::vector<PageRange> ranges,
 template <typename CallOfKind, typename Impl, typename Bytes>
 Status AwaitPages(Impl& impl, RequestKind kind, Ranges ranges, Bytes bytes,
                   std::span<PageCode> codes) {
-  Waiter waiter;
+  Waiter waiter(impl.events());
   CallOfKind call(impl.ContextOf(kind), ranges, bytes, codes, waiter);
   impl.Await(call, waiter);
   return call.status();
@@ -310,7 +303,7 @@ template <typename Impl>
 Status AwaitPlain(Impl& impl, RequestKind kind, Ranges ranges) {
   VSWAP_RETURN_IF_ERROR(impl.CheckMayBlock());
   VSWAP_RETURN_IF_ERROR(impl.Check(ranges, kind == RequestKind::kFree));
-  Waiter waiter;
+  Waiter waiter(impl.events());
   client::PlainCall call(impl.ContextOf(kind), kind, ranges, waiter);
   impl.Await(call, waiter);
   return call.status();
@@ -393,7 +386,7 @@ StatusOr<SwapClient::Runs> SwapClient::Extents(Offset offset, uint64_t pages) {
   const PageRange range{offset, pages};
   VSWAP_RETURN_IF_ERROR(impl_->CheckMayBlock());
   VSWAP_RETURN_IF_ERROR(impl_->Check({&range, 1}, false));
-  Waiter waiter;
+  Waiter waiter(impl_->events());
   client::ExtentsCall call(impl_->ContextOf(RequestKind::kExtents), {&range, 1}, waiter);
   impl_->Await(call, waiter);
   return RunsOf(call);

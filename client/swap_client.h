@@ -22,11 +22,11 @@ namespace vswap {
 // `patience` without progress. While the service is away, calls wait and are sent again; nothing is
 // sent twice with an effect.
 //
-// Thread-safe, but for Close and the destructor, which must come after all calls. Callbacks run on
-// the client's one thread (or within the call, if it is refused): they must be short and must not
-// block; asynchronous calls may be made from them, blocking ones are refused with
-// FAILED_PRECONDITION. Bytes given to a call are borrowed until it is answered, and must not change
-// until then.
+// Thread-safe, but for Close and the destructor, which must come after all calls. Callbacks run one
+// at a time, on the client's own thread or on one that waits for its blocking call (or within the
+// call, if it is refused): they must be short and must not block; asynchronous calls may be made
+// from them, blocking ones are refused with FAILED_PRECONDITION. Bytes given to a call are borrowed
+// until it is answered, and must not change until then.
 //
 // Statuses of every call: INVALID_ARGUMENT (names field and range); ABORTED with reason kFenced:
 // another client has taken the space over, which is final; UNAVAILABLE or DEADLINE_EXCEEDED:
