@@ -81,6 +81,9 @@ StatusOr<std::unique_ptr<LocalCoordinator>> LocalCoordinator::Open(const std::st
                                                                    Executor& executor) {
   std::error_code error;
   std::filesystem::create_directory(directory, error);
+  if (!error) {
+    std::filesystem::create_directory(directory + "/coordinator", error);
+  }
   if (error) {
     return MakeError(error == std::errc::permission_denied ? StatusCode::kPermissionDenied
                                                            : StatusCode::kFailedPrecondition,

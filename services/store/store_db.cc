@@ -271,6 +271,7 @@ Status StoreDb::OpenRocksdb() {
   database.listeners.push_back(std::make_shared<ErrorCounter>(background_errors_));
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
+  VSWAP_RETURN_IF_ERROR(MakeDirectory(RocksdbDirectory(options_.directory)));
   const rocksdb::Status opened =
       rocksdb::DB::Open(database, RocksdbDirectory(options_.directory), families, &handles, &db);
   if (!opened.ok()) {
