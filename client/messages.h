@@ -15,7 +15,7 @@ struct SendHeader {
 };
 
 // The most bytes that an ExchangeRequest has before its page bytes.
-inline constexpr size_t kRequestHeadBytesMax = 8192;
+inline constexpr size_t kRequestHeadBytesMax = 16384;
 
 // Fills encodings and checksums of a store. The request's sequence is set.
 void PrepareStore(SpaceId space, Token token, Request& request);

@@ -47,9 +47,8 @@ constexpr Sequence kSequence = 100000;
 constexpr client::SendHeader kHeader{1, 1, 1, kSequence - 1};
 
 size_t RequestBytes(const Request& request) {
-  std::vector<ByteView> pages;
-  const size_t head = client::MakeRequestHead(kHeader, request, &pages).size();
-  return head + pages.size() * kPageBytes;
+  std::vector<std::byte> room(client::kRequestHeadBytesMax + client::WirePageBytes(request));
+  return client::WriteRequest(kHeader, request, room).size();
 }
 
 }  // namespace
@@ -102,11 +101,10 @@ MessageBytes StoreMessages(ByteView pages) {
   request.lane = Lane::kPageOut;
   request.sequence = kSequence;
   const size_t count = pages.size() / kPageBytes;
-  request.extents.push_back({0, static_cast<uint32_t>(count)});
-  for (size_t i = 0; i < count; ++i) {
-    request.pages.push_back(PageView(pages.data() + i * kPageBytes, kPageBytes));
-  }
-  client::PrepareStore(kHeader.space, kHeader.token, &request);
+  request.Add({{0, static_cast<uint32_t>(count)}, 0});
+  request.pages = static_cast<uint32_t>(count);
+  request.bytes = pages.data();
+  client::PrepareStore(kHeader.space, kHeader.token, request);
   v1::StoreResponse response;
   response.set_shard_epoch(1);
   response.set_codes(std::string(count, '\1'));
@@ -119,7 +117,8 @@ MessageBytes LoadMessages(const std::vector<uint32_t>& lengths) {
   Request request;
   request.kind = RequestKind::kLoad;
   request.sequence = kSequence;
-  request.extents.push_back({0, static_cast<uint32_t>(lengths.size())});
+  request.Add({{0, static_cast<uint32_t>(lengths.size())}, 0});
+  request.pages = static_cast<uint32_t>(lengths.size());
   v1::LoadResponse response;
   response.set_shard_epoch(1);
   response.set_codes(std::string(lengths.size(), '\1'));

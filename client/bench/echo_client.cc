@@ -32,7 +32,7 @@ class EchoPhase {
         Begin();
       }
     };
-    handlers.message = [this](const grpc::ByteBuffer&) { OnAnswer(); };
+    handlers.message = [this](grpc::ByteBuffer&) { OnAnswer(); };
     handlers.written = [this] { Write(); };
     handlers.ended = [this](Status why) { OnEnded(std::move(why)); };
     stream_ = std::make_shared<client::Stream>(client::MakeChannel(address), events_,
@@ -41,7 +41,8 @@ class EchoPhase {
 
   StatusOr<CallTimes> Run() {
     stream_->Start();
-    events_.Run([] { return std::chrono::milliseconds(250); });
+    events_.Hold();  // this thread runs what comes, at once
+    events_.Run();
     if (!over_) {
       return failure_;
     }
@@ -86,7 +87,7 @@ class EchoPhase {
   const grpc::ByteBuffer request_;
   const uint64_t depth_;
   const Duration length_;
-  client::EventQueue events_;
+  client::EventQueue events_{[] { return std::chrono::milliseconds(250); }};
   std::shared_ptr<client::Stream> stream_;
   SteadyClock::time_point begin_;
   std::deque<SteadyClock::time_point> begun_;  // of messages without an answer

@@ -118,13 +118,14 @@ template <typename Send>
 void InProcessTable::ForEachBatch(uint32_t thread, const std::vector<PageRange>& ranges,
                                   const Send& send) {
   Attached& attached = *attached_[thread];
-  client::Batcher batcher(attached.opened.space, options_.shards, {}, ranges);
-  while (const std::optional<client::Batch> batch = batcher.Next()) {
+  client::Batcher batcher(attached.opened.space, options_.shards, {}, ranges, attached.pool);
+  while (client::Request* const batch = batcher.Next()) {
     std::vector<Extent> extents;
     for (const client::Piece& piece : batch->pieces) {
       extents.push_back(piece.extent);
     }
     send(attached, Begin(attached, batch->shard), std::move(extents));
+    batcher.AddRoom(*batch);
   }
 }
 

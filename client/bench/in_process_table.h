@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "client/batcher.h"
 #include "client/bench/bench_bodies.h"
 #include "client/bench/table_target.h"
 #include "client/bench/temp_directory.h"
@@ -46,6 +47,7 @@ class InProcessTable : public TableTarget {
   struct Attached {
     OpenReply opened;
     Sequence next = 1;
+    client::RequestPool pool{client::Batcher::kOpenMax + 1};  // for cutting ranges
     std::array<std::atomic<Sequence>, kInFlight> answered{};  // by sequence modulo kInFlight
     Mutex mutex;
     Status failure GUARDED_BY(mutex);

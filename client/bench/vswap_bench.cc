@@ -2,6 +2,8 @@
 // describes the commands and their results.
 
 #include <signal.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <functional>
@@ -188,6 +190,8 @@ void RemoveOnSignals() {
 }
 
 int Main(int argc, char** argv) {
+  // Standard output is the result's alone.
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("vswap-bench"));
   CLI::App app("vswap-bench: measures vswap");
   app.set_version_flag("--version", std::string("vswap-bench ") + kVersionText);
   app.require_subcommand(1);

@@ -88,7 +88,7 @@ TEST(VswapBench, BadFlagsAreRefusedWithFieldAndRange) {
   ExpectRefused("sparse --pages 511", "--pages: Value 511 not in range");
   ExpectRefused("pages", "--op is required");
   ExpectRefused("pages --op up", "--op");
-  ExpectRefused("pages --op in --batch 257", "--batch: Value 257 not in range");
+  ExpectRefused("pages --op in --batch 513", "--batch: Value 513 not in range");
   ExpectRefused("pages --op in --batch 64 --depth 8 --pages 511",
                 "pages is 511, allowed: at least batch * depth = 512");
   ExpectRefused("pages --op in --cpus 0", "cpus is '0', allowed: CLIENT:SERVICE");
