@@ -20,21 +20,18 @@ class SlotsRun {
 
   StatusOr<Json> Run() {
     VSWAP_RETURN_IF_ERROR(Take(&empty_));
-    VSWAP_RETURN_IF_ERROR(All("fill", &TableTarget::Store, false));
+    VSWAP_RETURN_IF_ERROR(All("fill", &TableTarget::Store));
     VSWAP_RETURN_IF_ERROR(Take(&full_));
     for (uint32_t round = 0; round < options_.rounds; ++round) {
       VSWAP_RETURN_IF_ERROR(Some("store", &TableTarget::Store, round));
       VSWAP_RETURN_IF_ERROR(Some("load", &TableTarget::Load, round));
     }
-    VSWAP_RETURN_IF_ERROR(All("free", &TableTarget::Free, true));
+    VSWAP_RETURN_IF_ERROR(Some("free", &TableTarget::Free, 0));
+    VSWAP_RETURN_IF_ERROR(All("empty", &TableTarget::Free));
     VSWAP_RETURN_IF_ERROR(Take(&freed_));
     return Report();
   }
 
- private:
-  uint64_t batches() const { return PagesPerThread(options_) / options_.batch; }
-
- public:
   // Whole batches; the last thread may have fewer slots in use.
   static uint64_t PagesPerThread(const SlotsOptions& options) {
     const uint64_t each = (options.entries + options.threads - 1) / options.threads;
@@ -48,13 +45,6 @@ class SlotsRun {
     return first >= options_.entries ? 0
                                      : std::min(PagesPerThread(options_), options_.entries - first);
   }
-  PageRange BatchOf(uint32_t thread, uint64_t batch) const {
-    const uint64_t first = batch * options_.batch;
-    return {first, std::min(options_.batch, SlotsOf(thread) - first)};
-  }
-  uint64_t BatchesOf(uint32_t thread) const {
-    return (SlotsOf(thread) + options_.batch - 1) / options_.batch;
-  }
 
   Status Take(TableTarget::Usage* usage) {
     const StatusOr<TableTarget::Usage> measured = table_.Measure();
@@ -64,28 +54,36 @@ class SlotsRun {
     return measured.status();
   }
 
-  // Every slot once.
-  Status All(const std::string& name, Call call, bool scattered) {
-    return Phase(name, options_.entries, [&, call, scattered](uint32_t thread) {
-      const uint64_t count = BatchesOf(thread);
-      for (uint64_t i = 0; i < count; ++i) {
-        (table_.*call)(thread, {BatchOf(thread, scattered ? Scattered(i, count) : i)});
+  // Every slot once, in the largest batches.
+  Status All(const std::string& name, Call call) {
+    return Phase(name, options_.entries, [&, call](uint32_t thread) {
+      const uint64_t slots = SlotsOf(thread);
+      for (uint64_t first = 0; first < slots; first += kBatchPagesMax) {
+        (table_.*call)(thread, {{first, std::min<uint64_t>(kBatchPagesMax, slots - first)}});
       }
     });
   }
 
-  // So many slots, in batches at scattered places.
+  // So many slots in batches of the size that was asked for, at scattered places; a free
+  // takes none twice.
   Status Some(const std::string& name, Call call, uint32_t round) {
-    const uint64_t each =
+    const uint64_t wanted =
         std::max<uint64_t>(1, options_.operations / options_.threads / options_.batch);
-    return Phase(name, each * options_.threads * options_.batch,
-                 [&, call, round, each](uint32_t thread) {
-                   const uint64_t count = SlotsOf(thread) / options_.batch;
-                   for (uint64_t i = 0; i < each && count > 0; ++i) {
-                     const uint64_t batch = Scattered((round * each + i) % count, count);
-                     (table_.*call)(thread, {BatchOf(thread, batch)});
-                   }
-                 });
+    const bool once = call == &TableTarget::Free;
+    uint64_t slots = 0;
+    std::vector<uint64_t> batches;  // one a thread
+    for (uint32_t thread = 0; thread < options_.threads; ++thread) {
+      const uint64_t count = SlotsOf(thread) / options_.batch;
+      batches.push_back(once ? std::min(count, wanted) : count == 0 ? 0 : wanted);
+      slots += batches.back() * options_.batch;
+    }
+    return Phase(name, slots, [&, call, round](uint32_t thread) {
+      const uint64_t count = SlotsOf(thread) / options_.batch;
+      for (uint64_t i = 0; i < batches[thread]; ++i) {
+        const uint64_t batch = Scattered((round * batches[thread] + i) % count, count);
+        (table_.*call)(thread, {{batch * options_.batch, options_.batch}});
+      }
+    });
   }
 
   Status Phase(const std::string& name, uint64_t slots, const std::function<void(uint32_t)>& work) {

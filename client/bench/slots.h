@@ -12,7 +12,7 @@ struct SlotsOptions {
   uint32_t threads = 1;
   uint32_t shards = 64;
   uint64_t batch = 64;            // slots an operation's request has, consecutive
-  uint64_t operations = 2097152;  // slots stored and loaded in a round
+  uint64_t operations = 2097152;  // slots stored, loaded or freed in a phase
   uint32_t rounds = 5;
   Fill fill = Fill::kZero;
   std::string frontend;  // empty: our own front-end

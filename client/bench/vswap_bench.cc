@@ -112,7 +112,7 @@ Command DeclareSlots(CLI::App& app) {
   Count(app, "--shards", options->shards, 1, kShardCountMax, "of our own front-end");
   Count(app, "--batch", options->batch, 1, kBatchPagesMax, "consecutive slots a request");
   Count(app, "--operations", options->operations, 1, uint64_t{1} << 33,
-        "slots stored, and loaded, in a round");
+        "slots stored, loaded or freed in a phase");
   Count(app, "--rounds", options->rounds, 1, 1000, "of which the medians are told");
   app.add_option("--fill-with", options->fill, "what the slots hold: zero or compressed")
       ->transform(CLI::CheckedTransformer(
