@@ -89,10 +89,13 @@ TEST(Messages, TheLargestHeadFits) {
   request.lane = Lane::kPageOut;
   request.shard = kShardCountMax - 1;
   request.sequence = ~Sequence{0};
-  const Page data = Filled(1);
-  request.bytes = data.data();
+  const std::array<Page, 2> data = {Filled(1), Filled(2)};
+  request.bytes = data.front().data();
+  for (uint64_t i = 0; i < Request::kPiecesMax; ++i) {
+    request.Add({{kSpacePagesMax - 4 - 4 * i, 2}, 0});
+  }
+  static_assert(2 * Request::kPiecesMax == kBatchPagesMax);
   for (uint64_t i = 0; i < kBatchPagesMax; ++i) {
-    request.Add({{kSpacePagesMax - 1 - 2 * i, 1}, 0});
     request.encodings.push_back(Encoding::kRaw);
     request.checksums.push_back(~0u);
   }
