@@ -197,7 +197,8 @@ std::shared_ptr<Shard::Request> Shard::AdmitStore(const RequestHeader& header,
                                                   const std::vector<Extent>& extents,
                                                   std::vector<BegunSlot>* slots,
                                                   MutationDone done) {
-  return AdmitWith(header, extents, std::move(done), [&]() NO_THREAD_SAFETY_ANALYSIS {
+  return AdmitWith(header, extents, std::move(done), [&] {
+    mutex_.AssertHeld();
     std::vector<Offset> offsets;
     for (const Extent& extent : extents) {
       for (uint32_t i = 0; i < extent.pages; ++i) {
@@ -211,10 +212,12 @@ std::shared_ptr<Shard::Request> Shard::AdmitStore(const RequestHeader& header,
 std::shared_ptr<Shard::Request> Shard::AdmitFree(const RequestHeader& header,
                                                  const std::vector<Extent>& extents,
                                                  std::vector<BegunSlot>* slots, MutationDone done) {
-  return AdmitWith(header, extents, std::move(done), [&]() NO_THREAD_SAFETY_ANALYSIS {
+  return AdmitWith(header, extents, std::move(done), [&] {
+    mutex_.AssertHeld();
     std::vector<Offset> offsets;
     for (const Extent& extent : extents) {
       table_.ForEach(header.space, extent, [&](Offset offset, const Entry& entry) {
+        mutex_.AssertHeld();
         if (entry.word.live() || table_.FindInFlight(header.space, offset) != nullptr) {
           offsets.push_back(offset);
         }
