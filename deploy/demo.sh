@@ -139,7 +139,7 @@ copy_file() {
 }
 
 [[ $install == no ]] || install_packages
-build_release
+build_preset release
 
 make_run_dir
 device_bytes=$((1 << 30))
