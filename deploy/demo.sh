@@ -73,7 +73,7 @@ Left running, in $run_dir:
   the device at nbd+unix:///?socket=$run_dir/nbd.sock
 Look:  $bin/vswapctl --frontend $VSWAP_LISTEN status
        nbdinfo --map --totals 'nbd+unix:///?socket=$run_dir/nbd.sock'
-Use:   nbdcopy FILE 'nbd+unix:///?socket=$run_dir/nbd.sock'
+Use:   nbdcopy FILE 'nbd+unix:///?socket=$run_dir/nbd.sock'     (a length of whole pages of 4096 bytes)
 Stop:  kill $nbdkit_pid; sleep 1; kill $vswapd_pid; tail --pid=$vswapd_pid -f /dev/null; rm -r $run_dir
 END
 }
@@ -128,7 +128,10 @@ copy_file() {
   local uri="nbd+unix:///?socket=$run_dir/nbd.sock" bytes
   bytes=$(stat -c %s "$file")
   echo "== $file ($bytes bytes) goes into the device and back"
-  nbdcopy -- "$file" "$uri"
+  # The device takes whole pages only.
+  cp --sparse=always -- "$file" "$run_dir/padded"
+  truncate -s %4096 "$run_dir/padded"
+  nbdcopy -- "$run_dir/padded" "$uri"
   show_progress
   # The device is longer than the file: what follows it must be zeros.
   nbdcopy -- "$uri" "$run_dir/copy"
