@@ -93,8 +93,8 @@ show_progress() {
       disk = v["vswap_pages{backing=\"physical\"}"]
       bytes = v["vswap_stored_bytes{backing=\"compressed\"}"] + v["vswap_stored_bytes{backing=\"physical\"}"]
       printf "         vswap: pages out %d, in %d | held: %d zero, %d compressed, %d on disk | ratio %s | load %s ms\n",
-        out, back, zero, ram, disk, bytes > 0 ? sprintf("%.2f", (ram + disk) * 4096 / bytes) : "-",
-        loads > 0 ? sprintf("%.2f", seconds / loads * 1000) : "-"
+        out, back, zero, ram, disk, (bytes > 0 ? sprintf("%.2f", (ram + disk) * 4096 / bytes) : "-"),
+        (loads > 0 ? sprintf("%.2f", seconds / loads * 1000) : "-")
     }'
 }
 
