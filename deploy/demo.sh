@@ -83,8 +83,8 @@ show_progress() {
   curl -sf "http://$VSWAP_METRICS/metrics" | awk '
     /^#/ {next}
     {v[$1] = $2}
-    /^vswap_request_seconds_sum{op="load"/ {seconds += $2}
-    /^vswap_request_seconds_count{op="load"/ {loads += $2}
+    /^vswap_request_seconds_sum{.*op="load"/ {seconds += $2}
+    /^vswap_request_seconds_count{.*op="load"/ {loads += $2}
     /^vswap_stores_total/ {out += $2}
     /^vswap_loads_total/ {back += $2}
     END {
