@@ -482,8 +482,12 @@ std::optional<bool> Shard::Names(const PageName& name, const std::vector<SetId>&
     return std::nullopt;
   }
   const Word word = table_.Get(name.space, name.offset).word;
-  return word.stored() && word.version() == name.version &&
-         std::ranges::find(sets, word.set()) != sets.end();
+  const bool same =
+      word.version() == name.version && std::ranges::find(sets, word.set()) != sets.end();
+  if (same && word.kind() == Backing::kLost) {
+    return std::nullopt;
+  }
+  return same && word.stored();
 }
 
 bool Shard::MayBeNamed(const PageName& name, const std::vector<SetId>& sets) const {
