@@ -144,7 +144,13 @@ std::shared_ptr<Request> Shard::AdmitWith(const RequestHeader& header,
         admission.request->waiting.push_back(std::move(done));
         return admission.request;
       }
-      windows_.Withdraw(header);
+      if (ReasonOf(answer.status) == ErrorReason::kNotServing) {
+        windows_.Withdraw(header);
+      } else {
+        // That was the answer: a late duplicate must not do what its client was told was not done.
+        admission.request->finished = true;
+        admission.request->result = answer;
+      }
     } else if (const auto& duplicate = admission.duplicate; duplicate && duplicate->finished) {
       answer = duplicate->result;
     } else if (duplicate && duplicate->waiting.size() < RequestWindows::kDuplicatesMax) {
