@@ -1,6 +1,7 @@
 #include "services/frontend/front_end.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "services/frontend/mover.h"
@@ -26,6 +27,14 @@ std::string ShardKey(ShardId shard) {
 
 Status Damaged(const std::string& key) {
   return MakeError(StatusCode::kDataLoss, "coordinator: the record " + key + " cannot be read");
+}
+
+// Decimal; nothing where it is not.
+std::optional<SpaceId> ToSpaceId(const std::string& text) {
+  SpaceId id = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, id);
+  return error == std::errc() && rest == end && id != 0 ? std::optional(id) : std::nullopt;
 }
 
 SpaceInfo ToInfo(const v1::SpaceRecord& record) {
@@ -308,7 +317,11 @@ void FrontEnd::TryOpen(std::shared_ptr<Opening> opening) {
       if (!next.ok()) {
         return opening->done(next.status());
       }
-      opening->record.set_space(next->has_value() ? std::stoull((*next)->value) : 1);
+      const std::optional<SpaceId> id = next->has_value() ? ToSpaceId((*next)->value) : 1;
+      if (!id) {
+        return opening->done(Damaged(kNextSpaceKey));
+      }
+      opening->record.set_space(*id);
       opening->record.set_pages(opening->call.create_pages);
       opening->record.set_kind(static_cast<v1::SpaceKind>(
           opening->call.kind == SpaceKind::kUnset ? SpaceKind::kDevice : opening->call.kind));

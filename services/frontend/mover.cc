@@ -91,15 +91,23 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
                              });
   }
 
+  // The copy gets a checksum of its own under its new name, and the original is deleted: damage that
+  // is not found now would be sealed in.
+  static bool IsSound(const Source& source, const GetReply& got, const GotPage& page) {
+    return RecordChecksum({source.space, source.offset, source.entry.word.version()}, page.stamp,
+                          page.page_checksum, page.encoding,
+                          got.BytesOf(page)) == page.record_checksum;
+  }
+
   void Copy(const std::shared_ptr<Batch>& batch) {
     std::vector<PutPage> puts;
     const bool usable = batch->got.ok() && batch->got->pages.size() == batch->sources.size();
     for (size_t i = 0; usable && i < batch->sources.size(); ++i) {
       const GotPage& page = batch->got->pages[i];
-      if (page.code != PageCode::kOk) {
+      const Source& source = batch->sources[i];
+      if (page.code != PageCode::kOk || !IsSound(source, *batch->got, page)) {
         continue;
       }
-      const Source& source = batch->sources[i];
       PutPage put;
       put.name = {source.space, source.offset, batch->first_version + i};
       put.stamp = page.stamp;

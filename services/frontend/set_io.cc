@@ -34,11 +34,13 @@ void PutToSet(const Placement& placement, SetId set, std::vector<PutPage> pages,
   }
   gather->done = std::move(done);
   for (const Placement::Member* member : nodes) {
-    member->node->Put(pages, lane, [gather, count](StatusOr<PutReply> reply) {
+    member->node->Put(pages, lane, [gather, member, count](StatusOr<PutReply> reply) {
       std::vector<PutOutcome> outcomes;
       {
         MutexLock lock(gather->mutex);
-        const bool usable = reply.ok() && reply->pages.size() == count;
+        // What another incarnation keeps, no load would believe to be there.
+        const bool usable = reply.ok() && reply->pages.size() == count &&
+                            reply->incarnation == member->incarnation;
         for (size_t i = 0; i < count; ++i) {
           Merge(gather->outcomes[i],
                 usable ? reply->pages[i] : PutOutcome{PageCode::kUnavailable, 0});

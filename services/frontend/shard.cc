@@ -144,7 +144,13 @@ std::shared_ptr<Request> Shard::AdmitWith(const RequestHeader& header,
         admission.request->waiting.push_back(std::move(done));
         return admission.request;
       }
-      windows_.Withdraw(header);
+      if (ReasonOf(answer.status) == ErrorReason::kNotServing) {
+        windows_.Withdraw(header);
+      } else {
+        // That was the answer: a late duplicate must not do what its client was told was not done.
+        admission.request->finished = true;
+        admission.request->result = answer;
+      }
     } else if (const auto& duplicate = admission.duplicate; duplicate && duplicate->finished) {
       answer = duplicate->result;
     } else if (duplicate && duplicate->waiting.size() < RequestWindows::kDuplicatesMax) {
@@ -487,8 +493,12 @@ std::optional<bool> Shard::Names(const PageName& name, const std::vector<SetId>&
     return std::nullopt;
   }
   const Word word = table_.Get(name.space, name.offset).word;
-  return word.stored() && word.version() == name.version &&
-         std::ranges::find(sets, word.set()) != sets.end();
+  const bool same =
+      word.version() == name.version && std::ranges::find(sets, word.set()) != sets.end();
+  if (same && word.kind() == Backing::kLost) {
+    return std::nullopt;
+  }
+  return same && word.stored();
 }
 
 bool Shard::MayBeNamed(const PageName& name, const std::vector<SetId>& sets) const {

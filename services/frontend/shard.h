@@ -149,8 +149,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   void MarkSeen(SpaceId space, Offset offset, Version version);
   // Of all entries; costs what the table holds.
   void ClearSeen();
-  // Whether an entry names this record of a node that belongs to `sets`. Empty: its slot is being
-  // changed, so it cannot be told.
+  // Whether an entry names this record of a node that belongs to `sets`. Empty: it cannot be told,
+  // since its slot is being changed, or since it is the record of a lost page, which may be back.
   std::optional<bool> Names(const PageName& name, const std::vector<SetId>& sets) const;
   // Whether an entry names this record of a node that belongs to `sets`, or a change under way may come to name it.
   bool MayBeNamed(const PageName& name, const std::vector<SetId>& sets) const;

@@ -8,6 +8,9 @@
 
 #include "services/common/thread_pool.h"
 #include "services/frontend/front_end.h"
+#include "tests/support/faulty_coordinator.h"
+#include "tests/support/faulty_node.h"
+#include "tests/support/faulty_table_log.h"
 #include "tests/support/front_end_client.h"
 #include "tests/support/held_node.h"
 #include "tests/support/memory_coordinator.h"
@@ -50,13 +53,19 @@ class FrontEndSetup {
   void Drop() {
     held_compressed.Drop();
     held_physical.Drop();
+    faults.Drop();
     executor.DropTasks();
     front_end_.reset();
   }
+  // A front-end that was not started.
+  void Make() {
+    front_end_ = std::make_unique<FrontEnd>(FrontEnd::Options{.shard_count = shard_count_},
+                                            faulty_coordinator,
+                                            std::vector<TableLog*>{&faulty_log}, placement(),
+                                            executor);
+  }
   Status TryStart() {
-    front_end_ =
-        std::make_unique<FrontEnd>(FrontEnd::Options{.shard_count = shard_count_}, coordinator,
-                                   std::vector<TableLog*>{&log}, placement(), executor);
+    Make();
     Status started = MakeError(StatusCode::kUnknown, "Start did not answer");
     front_end_->Start([&](Status status) { started = std::move(status); });
     executor.RunReady();
@@ -250,8 +259,14 @@ class FrontEndSetup {
   MemoryTableLog log;
   MemoryNode compressed;
   MemoryNode physical;
-  HeldNode held_compressed{compressed};
-  HeldNode held_physical{physical};
+  // What stands between the front-end and these; transparent unless a test instructs it.
+  FaultScript faults;
+  FaultyCoordinator faulty_coordinator{faults, coordinator};
+  FaultyTableLog faulty_log{faults, log};
+  FaultyNode faulty_compressed{faults, compressed};
+  FaultyNode faulty_physical{faults, physical};
+  HeldNode held_compressed{faulty_compressed};
+  HeldNode held_physical{faulty_physical};
 
  private:
   static MutationResult NoAnswer() { return {MakeError(StatusCode::kUnknown, "no answer"), {}, 0, {}}; }

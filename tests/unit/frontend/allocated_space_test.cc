@@ -97,6 +97,20 @@ TEST_F(AllocatedSpace, RetriesAndLateDuplicatesDoNothingTwice) {
   EXPECT_EQ(Used(), 12u);
 }
 
+// It would hand out an entry that nobody was told of.
+TEST_F(AllocatedSpace, ALateDuplicateOfARefusedAllocationIsRefusedAlthoughThereIsRoomNow) {
+  FrontEndClient small = setup_.OpenAllocated("small", 1);
+  const Offset offset = setup_.Allocate(small, 0, 1).offsets.at(0);
+  const RequestHeader refused = small.NextOn(0);
+  EXPECT_EQ(setup_.AllocateAs(refused, 0, 1).status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(setup_.FreeAs(small.NextOn(0), {{offset, 1}}).freed_pages, 1u);
+  setup_.Settle();
+  EXPECT_EQ(setup_.AllocateAs(refused, 0, 1).status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(Used(), 0u);
+  small.Answered(refused);
+  EXPECT_EQ(setup_.Allocate(small, 0, 1).offsets, std::vector<Offset>{offset});
+}
+
 TEST_F(AllocatedSpace, RetriesAreAnsweredByANewOwnerUntilTheFloorHasPassedThem) {
   RequestHeader allocate = client_.NextOn(0);
   const MutationResult first = setup_.AllocateAs(allocate, 0, 5);

@@ -74,6 +74,17 @@ TEST_F(Check, FindsARecordThatNothingNames) {
   EXPECT_THAT(Run().problems, ElementsAre(HasSubstr("no entry names this record")));
 }
 
+TEST_F(Check, TheRecordOfALostPageIsNoProblemWhenItIsBack) {
+  const PageName name = setup_.NameAt(client_, 2);
+  ASSERT_TRUE(setup_.physical.FlipByte(name, 7));
+  EXPECT_EQ(setup_.CodeOf(client_, 2), PageCode::kDataLoss);
+  setup_.Settle();
+  EXPECT_THAT(Run().problems, IsEmpty());
+  ASSERT_TRUE(setup_.physical.FlipByte(name, 7));
+  EXPECT_THAT(Run().problems, IsEmpty());
+  EXPECT_EQ(setup_.LoadOne(client_, 2), Noise(2));
+}
+
 TEST_F(Check, FindsALogThatSaysSomethingElse) {
   const Shard& shard = *setup_.front_end().shards()[client_.ShardAt(1)];
   LogEnd end;

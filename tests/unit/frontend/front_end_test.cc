@@ -185,6 +185,16 @@ TEST(FrontEnd, DamagedCoordinatorRecordsAreNotServedFrom) {
   setup.Start();
 }
 
+TEST(FrontEnd, ADamagedNextSpaceIdFailsTheOpenOfNewSpacesOnly) {
+  FrontEndSetup setup;
+  setup.Open();
+  setup.coordinator.Commit({{}, {{"next/space", "\xff"}}, {}},
+                           [](const StatusOr<TransactionReply>&) {});
+  const auto made = setup.TryOpen({.name = "b", .holder = "h", .create_pages = 9});
+  EXPECT_EQ(made.status().code(), StatusCode::kDataLoss) << made.status();
+  EXPECT_TRUE(setup.TryOpen({.name = "a", .holder = "h"}).ok());
+}
+
 TEST(FrontEnd, ACoordinatorThatFailsFailsTheOpenAndNotThePages) {
   FrontEndSetup setup;
   FrontEndClient client = setup.Open();

@@ -94,6 +94,21 @@ TEST(Mover, AFailedCopyLeavesThePageAndNoLitter) {
   EXPECT_TRUE(setup.physical.Names().empty());
 }
 
+// Damage between the node and here: the copy's new checksum would have sealed it in.
+TEST(Mover, ADamagedCopyIsNotPublished) {
+  for (const Fault fault : {Fault::kCorruptBytes, Fault::kCorruptFields}) {
+    FrontEndSetup setup;
+    FrontEndClient client = setup.Open();
+    setup.StoreOne(client, 1, Shrinking(1));
+    setup.faults.Watch();
+    setup.faults.Inject(0, fault);
+    EXPECT_EQ(Move(setup, Tier::kCompressed, Tier::kPhysical), 1u);
+    setup.faults.Unwatch();
+    EXPECT_TRUE(setup.physical.Names().empty());
+    EXPECT_EQ(setup.LoadOne(client, 1), Shrinking(1));
+  }
+}
+
 TEST(Mover, ItEmptiesATierAfterStop) {
   FrontEndSetup setup;
   FrontEndClient client = setup.Open();

@@ -231,6 +231,20 @@ TEST(StorePath, WithNoNodeInReachAPageIsUnavailableAndTheOldOneStays) {
   EXPECT_EQ(setup.LoadOne(client, 1), Shrinking(1, 3));
 }
 
+// No load would believe that the page is there.
+TEST(StorePath, WhatAnotherIncarnationKeepsIsNotAcknowledged) {
+  FrontEndSetup setup;
+  FrontEndClient client = setup.Open();
+  setup.compressed.SetIncarnation(99);
+  EXPECT_EQ(setup.StoreOne(client, 1, Shrinking(1)), PageCode::kOk);
+  EXPECT_EQ(setup.EntryAt(client, 1).word.kind(), Backing::kPhysical);
+  EXPECT_EQ(setup.LoadOne(client, 1), Shrinking(1));
+  setup.physical.SetIncarnation(99);
+  EXPECT_EQ(setup.StoreOne(client, 2, Shrinking(2)), PageCode::kUnavailable);
+  setup.Settle();
+  EXPECT_TRUE(setup.compressed.Names().empty());
+}
+
 TEST(StorePath, DeletesAreTriedAgainUntilTheyAreDone) {
   FrontEndSetup setup;
   FrontEndClient client = setup.Open();
