@@ -24,20 +24,34 @@ Batcher::Limits BatchLimits(RequestKind kind) {
   }
 }
 
+// The folio that the request is.
+void AskForAll(const Request& request, Pieces& again) {
+  again.clear();
+  for (const Piece& piece : request.pieces) {
+    again.push_back(piece);
+  }
+}
+
 void SetAll(const Request& request, PageCode code, std::span<PageCode> codes) {
   ForEachSlot(request, [&](Offset, uint64_t page, size_t) { codes[page] = code; });
 }
 
 }  // namespace
 
-Call::Call(const CallContext& context, RequestKind kind, Lane lane,
+Call::Call(const OperationContext& context, RequestKind kind, Lane lane,
            std::span<const PageRange> ranges, Finisher& finisher)
-    : context_(context),
-      kind_(kind),
+    : Operation(context, kind, finisher),
       lane_(lane),
       ranges_(ranges),
-      finisher_(finisher),
       batcher_(context.space, context.shard_count, BatchLimits(kind), ranges, context.pool) {}
+
+uint64_t Call::pages() const {
+  uint64_t pages = 0;
+  for (const PageRange& range : ranges_) {
+    pages += range.pages;
+  }
+  return pages;
+}
 
 void Call::AddRoom(Request& request) {
   MutexLock lock(mutex_);
@@ -61,6 +75,7 @@ void Call::Pump() {
     }
     pumping_ = true;
   }
+  Status result;
   while (true) {
     Request* request = nullptr;
     {
@@ -72,19 +87,19 @@ void Call::Pump() {
           return;
         }
         finished_ = true;
-        result_ = std::move(status_);
+        result = std::move(status_);
         break;
       }
     }
     request->call_deadline = context_.clock.Now() + context_.patience;
     Submit(*request);
   }
-  finisher_.OnFinished();
+  Finish(std::move(result));
 }
 
 void Call::Submit(Request& request) {
   request.owner = this;
-  request.kind = kind_;
+  request.kind = kind();
   request.lane = lane_;
   const TimePoint now = context_.clock.Now();
   request.not_before = now + request.call_backoff;
@@ -131,8 +146,8 @@ void Call::Retry(Request& request, const Pieces& again) {
   Submit(request);
 }
 
-StoreCall::StoreCall(const CallContext& context, std::span<const PageRange> ranges, ByteView bytes,
-                     std::span<PageCode> codes, Finisher& finisher)
+StoreCall::StoreCall(const OperationContext& context, std::span<const PageRange> ranges,
+                     ByteView bytes, std::span<PageCode> codes, Finisher& finisher)
     : Call(context, RequestKind::kStore, Lane::kPageOut, ranges, finisher),
       bytes_(bytes),
       codes_(codes) {
@@ -157,7 +172,19 @@ void StoreCall::Take(const Request& request, const Answer& answer, bool last, Pi
   });
 }
 
-LoadCall::LoadCall(const CallContext& context, std::span<const PageRange> ranges,
+void WholeStoreCall::Fill(Request& request) {
+  StoreCall::Fill(request);
+  request.whole = true;
+}
+
+void WholeStoreCall::Take(const Request& request, const Answer& answer, bool last, Pieces& again) {
+  StoreCall::Take(request, answer, last, again);
+  if (!again.empty()) {
+    AskForAll(request, again);
+  }
+}
+
+LoadCall::LoadCall(const OperationContext& context, std::span<const PageRange> ranges,
                    std::span<std::byte> bytes, std::span<PageCode> codes, Finisher& finisher)
     : Call(context, RequestKind::kLoad, Lane::kDemand, ranges, finisher),
       bytes_(bytes),
@@ -193,12 +220,39 @@ void LoadCall::Take(const Request& request, const Answer& answer, bool last, Pie
   });
 }
 
-PlainCall::PlainCall(const CallContext& context, RequestKind kind,
+void UnmixedLoadCall::Fill(Request& request) {
+  LoadCall::Fill(request);
+  request.unmixed = true;
+}
+
+void UnmixedLoadCall::Take(const Request& request, const Answer& answer, bool last, Pieces& again) {
+  LoadCall::Take(request, answer, last, again);
+  if (!again.empty()) {
+    AskForAll(request, again);
+  }
+}
+
+DuplicateCall::DuplicateCall(const OperationContext& context, std::span<const PageRange> ranges,
+                             std::span<PageCode> codes, Finisher& finisher)
+    : Call(context, RequestKind::kDuplicate, Lane::kPageOut, ranges, finisher), codes_(codes) {
+  std::ranges::fill(codes_, PageCode::kUnavailable);
+}
+
+void DuplicateCall::Fail(const Request& request) {
+  SetAll(request, PageCode::kUnavailable, codes_);
+}
+
+void DuplicateCall::Take(const Request& request, const Answer& answer, bool, Pieces&) {
+  ForEachSlot(request,
+              [&](Offset, uint64_t page, size_t index) { codes_[page] = answer.codes[index]; });
+}
+
+PlainCall::PlainCall(const OperationContext& context, RequestKind kind,
                      std::span<const PageRange> ranges, Finisher& finisher)
     : Call(context, kind, kind == RequestKind::kFree ? Lane::kPageOut : Lane::kPrefetch, ranges,
            finisher) {}
 
-ExtentsCall::ExtentsCall(const CallContext& context, std::span<const PageRange> ranges,
+ExtentsCall::ExtentsCall(const OperationContext& context, std::span<const PageRange> ranges,
                          Finisher& finisher)
     : Call(context, RequestKind::kExtents, Lane::kPrefetch, ranges, finisher) {}
 
@@ -209,6 +263,11 @@ void ExtentsCall::Take(const Request& request, const Answer& answer, bool, Piece
   }
   MutexLock lock(parts_mutex_);
   parts_[request.pieces.front().page] = std::move(runs);
+}
+
+SlotRun ExtentsCall::FirstRun() {
+  MutexLock lock(parts_mutex_);
+  return parts_.begin()->second.front();
 }
 
 SwapClient::Runs ExtentsCall::TakeRuns() {
