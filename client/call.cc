@@ -24,14 +24,6 @@ Batcher::Limits BatchLimits(RequestKind kind) {
   }
 }
 
-// The folio that the request is.
-void AskForAll(const Request& request, Pieces& again) {
-  again.clear();
-  for (const Piece& piece : request.pieces) {
-    again.push_back(piece);
-  }
-}
-
 void SetAll(const Request& request, PageCode code, std::span<PageCode> codes) {
   ForEachSlot(request, [&](Offset, uint64_t page, size_t) { codes[page] = code; });
 }
@@ -116,10 +108,10 @@ void Call::OnAnswer(Request& request, const Answer& answer) {
   }
   if (status.ok()) {
     const bool last = context_.clock.Now() + request.call_backoff * 2 >= request.call_deadline;
-    Pieces again;
+    Again again(request);
     Take(request, answer, last, again);
-    if (!again.empty()) {
-      return Retry(request, again);
+    if (!again.pieces().empty()) {
+      return Retry(request, again.pieces());
     }
   } else {
     Fail(request);
@@ -138,10 +130,12 @@ void Call::OnAnswer(Request& request, const Answer& answer) {
 void Call::Retry(Request& request, const Pieces& again) {
   request.call_backoff = std::clamp(request.call_backoff * 2, kBackoffMin, kBackoffMax);
   request.Renew();
-  request.pieces.clear();
-  request.pages = 0;
-  for (const Piece& piece : again) {
-    request.Add(piece);
+  if (&again != &request.pieces) {
+    request.pieces.clear();
+    request.pages = 0;
+    for (const Piece& piece : again) {
+      request.Add(piece);
+    }
   }
   Submit(request);
 }
@@ -161,12 +155,12 @@ void StoreCall::Fill(Request& request) {
 
 void StoreCall::Fail(const Request& request) { SetAll(request, PageCode::kUnavailable, codes_); }
 
-void StoreCall::Take(const Request& request, const Answer& answer, bool last, Pieces& again) {
+void StoreCall::Take(const Request& request, const Answer& answer, bool last, Again& again) {
   ForEachSlot(request, [&](Offset offset, uint64_t page, size_t index) {
     const PageCode code = answer.codes[index];
     const bool damaged = code == PageCode::kCorrupt && request.tries < kDamagedTriesMax;
     if ((damaged || code == PageCode::kUnavailable) && !last) {
-      again.push_back({{offset, 1}, page});
+      again.Add(offset, page);
     }
     codes_[page] = code;
   });
@@ -177,11 +171,9 @@ void WholeStoreCall::Fill(Request& request) {
   request.whole = true;
 }
 
-void WholeStoreCall::Take(const Request& request, const Answer& answer, bool last, Pieces& again) {
+void WholeStoreCall::Take(const Request& request, const Answer& answer, bool last, Again& again) {
   StoreCall::Take(request, answer, last, again);
-  if (!again.empty()) {
-    AskForAll(request, again);
-  }
+  again.AllIfAny();
 }
 
 LoadCall::LoadCall(const OperationContext& context, std::span<const PageRange> ranges,
@@ -196,7 +188,7 @@ void LoadCall::Fill(Request& request) { request.page_bytes = request.pages * kPa
 
 void LoadCall::Fail(const Request& request) { SetAll(request, PageCode::kUnavailable, codes_); }
 
-void LoadCall::Take(const Request& request, const Answer& answer, bool last, Pieces& again) {
+void LoadCall::Take(const Request& request, const Answer& answer, bool last, Again& again) {
   ByteView rest = answer.pages;
   ForEachSlot(request, [&](Offset offset, uint64_t page, size_t i) {
     const ByteView bytes = rest.first(answer.lengths[i]);
@@ -214,7 +206,7 @@ void LoadCall::Take(const Request& request, const Answer& answer, bool last, Pie
       retry = request.tries < kDamagedTriesMax && !last;
     }
     if (retry) {
-      again.push_back({{offset, 1}, page});
+      again.Add(offset, page);
     }
     codes_[page] = code;
   });
@@ -225,11 +217,9 @@ void UnmixedLoadCall::Fill(Request& request) {
   request.unmixed = true;
 }
 
-void UnmixedLoadCall::Take(const Request& request, const Answer& answer, bool last, Pieces& again) {
+void UnmixedLoadCall::Take(const Request& request, const Answer& answer, bool last, Again& again) {
   LoadCall::Take(request, answer, last, again);
-  if (!again.empty()) {
-    AskForAll(request, again);
-  }
+  again.AllIfAny();
 }
 
 DuplicateCall::DuplicateCall(const OperationContext& context, std::span<const PageRange> ranges,
@@ -242,7 +232,7 @@ void DuplicateCall::Fail(const Request& request) {
   SetAll(request, PageCode::kUnavailable, codes_);
 }
 
-void DuplicateCall::Take(const Request& request, const Answer& answer, bool, Pieces&) {
+void DuplicateCall::Take(const Request& request, const Answer& answer, bool, Again&) {
   ForEachSlot(request,
               [&](Offset, uint64_t page, size_t index) { codes_[page] = answer.codes[index]; });
 }
@@ -256,7 +246,7 @@ ExtentsCall::ExtentsCall(const OperationContext& context, std::span<const PageRa
                          Finisher& finisher)
     : Call(context, RequestKind::kExtents, Lane::kPrefetch, ranges, finisher) {}
 
-void ExtentsCall::Take(const Request& request, const Answer& answer, bool, Pieces&) {
+void ExtentsCall::Take(const Request& request, const Answer& answer, bool, Again&) {
   SwapClient::Runs runs;
   for (const v1::BackingRun& run : answer.extents.runs()) {
     runs.push_back({run.pages(), static_cast<BackingKind>(run.kind())});

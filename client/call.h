@@ -12,6 +12,26 @@
 
 namespace vswap::client {
 
+// The slots of a request that are to be asked for again. Where they come in more pieces than a
+// request has room for, that is all of its slots: doing what is done again changes nothing.
+class Again {
+ public:
+  explicit Again(const Request& request) : request_(request) {}
+
+  void Add(Offset offset, uint64_t page) {
+    if (!Join(pieces_, {{offset, 1}, page})) {
+      all_ = true;
+    }
+  }
+  void AllIfAny() { all_ = !pieces_.empty(); }
+  const Pieces& pieces() const { return all_ ? request_.pieces : pieces_; }
+
+ private:
+  const Request& request_;
+  Pieces pieces_;
+  bool all_ = false;
+};
+
 // A call on ranges of slots: cut into batches, of which at most kBatchesMax are in the sink at
 // once, and pages that the service could not serve now are asked for again until the patience is
 // over. A call on slots that change waits in the range lock until it is granted.
@@ -39,7 +59,7 @@ class Call : public Operation, public RequestOwner, public RangeLock::Ticket {
   virtual void Fail(const Request&) {}
   // Takes an answer with all pages' results. Slots to be asked for again go into `again`; `last`
   // means that there is no more patience.
-  virtual void Take(const Request& request, const Answer& answer, bool last, Pieces& again) = 0;
+  virtual void Take(const Request& request, const Answer& answer, bool last, Again& again) = 0;
 
  private:
   void Granted() override { Start(); }
@@ -67,7 +87,7 @@ class StoreCall : public Call {
 
  protected:
   void Fill(Request& request) override;
-  void Take(const Request& request, const Answer& answer, bool last, Pieces& again) override;
+  void Take(const Request& request, const Answer& answer, bool last, Again& again) override;
 
  private:
   void Fail(const Request& request) override;
@@ -83,7 +103,7 @@ class WholeStoreCall : public StoreCall {
 
  private:
   void Fill(Request& request) override;
-  void Take(const Request& request, const Answer& answer, bool last, Pieces& again) override;
+  void Take(const Request& request, const Answer& answer, bool last, Again& again) override;
 };
 
 class LoadCall : public Call {
@@ -93,7 +113,7 @@ class LoadCall : public Call {
 
  protected:
   void Fill(Request& request) override;
-  void Take(const Request& request, const Answer& answer, bool last, Pieces& again) override;
+  void Take(const Request& request, const Answer& answer, bool last, Again& again) override;
 
  private:
   void Fail(const Request& request) override;
@@ -109,7 +129,7 @@ class UnmixedLoadCall : public LoadCall {
 
  private:
   void Fill(Request& request) override;
-  void Take(const Request& request, const Answer& answer, bool last, Pieces& again) override;
+  void Take(const Request& request, const Answer& answer, bool last, Again& again) override;
 };
 
 // `codes`: one a page of the ranges. A reference is added once: nothing is asked for again under
@@ -121,7 +141,7 @@ class DuplicateCall : public Call {
 
  private:
   void Fail(const Request& request) override;
-  void Take(const Request& request, const Answer& answer, bool last, Pieces& again) override;
+  void Take(const Request& request, const Answer& answer, bool last, Again& again) override;
 
   const std::span<PageCode> codes_;  // batches write different elements
 };
@@ -135,7 +155,7 @@ class PlainCall : public Call {
   uint64_t freed_pages() const { return freed_pages_; }
 
  private:
-  void Take(const Request&, const Answer& answer, bool, Pieces&) override {
+  void Take(const Request&, const Answer& answer, bool, Again&) override {
     freed_pages_ += answer.freed_pages;
   }
 
@@ -153,7 +173,7 @@ class ExtentsCall : public Call {
   SlotRun FirstRun();
 
  private:
-  void Take(const Request& request, const Answer& answer, bool last, Pieces& again) override;
+  void Take(const Request& request, const Answer& answer, bool last, Again& again) override;
 
   Mutex parts_mutex_;
   std::map<uint64_t, SwapClient::Runs> parts_ GUARDED_BY(parts_mutex_);  // by their first page

@@ -61,6 +61,9 @@ struct Piece {
 
 using Pieces = FixedVector<Piece, 256>;
 
+// Adds the piece, to the last one where it continues it. False where there is no room.
+bool Join(Pieces& pieces, const Piece& piece);
+
 struct Request;
 
 // Who made a request. `OnAnswer` runs exactly once a submission, on the sink's thread, or within

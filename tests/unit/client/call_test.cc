@@ -212,6 +212,38 @@ TEST_F(CallTest, UnavailableAndCorruptPagesOfAStoreAreSentAgainAlone) {
   EXPECT_TRUE(result->AllOk());
 }
 
+TEST_F(CallTest, ManyPagesOfALargeBatchAreSentAgain) {
+  const auto result = BeginStore({{0, 512}});
+  AnswerStore(std::string(512, '\x8'));
+  ASSERT_EQ(sink_.pending.size(), 1u);
+  EXPECT_EQ(ExtentsOf(*sink_.pending[0]), (std::vector<Extent>{{0, 512}}));
+  std::string half;
+  for (int i = 0; i < 256; ++i) {
+    half += "\1\x8";
+  }
+  AnswerStore(half);
+  EXPECT_EQ(ExtentsOf(*sink_.pending[0]).size(), 256u);
+  AnswerStore(std::string(256, '\1'));
+  EXPECT_TRUE(result->AllOk());
+}
+
+TEST_F(CallTest, MorePiecesThanARequestHasRoomForAreSentAgainAsAll) {
+  std::vector<PageRange> ranges;
+  std::string codes;
+  for (Offset i = 0; i < 128; ++i) {
+    ranges.push_back({10 * i, 3});
+    ranges.push_back({10 * i + 5, 1});
+    codes += "\x8\1\x8\x8";
+  }
+  const auto result = BeginStore(ranges);
+  AnswerStore(codes);
+  ASSERT_EQ(sink_.pending.size(), 1u);
+  EXPECT_EQ(sink_.pending[0]->pages, 512u);
+  EXPECT_EQ(ExtentsOf(*sink_.pending[0]).size(), 256u);
+  AnswerStore(std::string(512, '\1'));
+  EXPECT_TRUE(result->AllOk());
+}
+
 TEST_F(CallTest, UnavailablePagesAreGivenUpWhenPatienceIsOver) {
   const auto result = BeginStore({{0, 1}});
   AnswerStore("\x8");
@@ -243,7 +275,8 @@ TEST_F(CallTest, AFailedBatchFailsTheCallAndBeginsNoMore) {
   EXPECT_EQ(finished_, 1);
   EXPECT_EQ(result->status, status);
   EXPECT_EQ(std::ranges::count(result->codes, PageCode::kOk), ptrdiff_t{kBatchPagesMax});
-  EXPECT_EQ(std::ranges::count(result->codes, PageCode::kUnavailable), 20000 - ptrdiff_t{kBatchPagesMax});
+  EXPECT_EQ(std::ranges::count(result->codes, PageCode::kUnavailable),
+            20000 - ptrdiff_t{kBatchPagesMax});
 }
 
 TEST_F(CallTest, RefusalWithinSubmitEndsTheCallOnce) {
@@ -355,8 +388,7 @@ TEST_F(CallTest, ADuplicateIsCutAndNeverAskedForUnderANewSequence) {
 
 TEST_F(CallTest, AFreeCountsWhatAllItsBatchesFreed) {
   Held& held = Hold({{0, 3 * kStripePages}});
-  auto call =
-      std::make_unique<PlainCall>(context_, RequestKind::kFree, held.ranges, held);
+  auto call = std::make_unique<PlainCall>(context_, RequestKind::kFree, held.ranges, held);
   PlainCall& free = *call;
   held.call = std::move(call);
   Begin(held);
