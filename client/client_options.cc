@@ -8,7 +8,6 @@
 namespace vswap {
 namespace {
 
-constexpr size_t kNameBytesMax = 255;
 constexpr uint64_t kBatchesMax = 65536;
 
 Status CheckName(std::string_view field, const std::string& name) {

@@ -9,6 +9,8 @@
 
 namespace vswap {
 
+inline constexpr size_t kNameBytesMax = 255;  // of spaces and holders
+
 struct ClientOptions {
   std::string frontend;       // HOST:PORT
   std::string space;          // name, 1..255 bytes

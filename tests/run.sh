@@ -3,7 +3,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-labels=(unit model crash fault host long)
+labels=(lint unit model crash fault host long)
 
 usage() {
   cat << END
@@ -46,7 +46,7 @@ done
 # shellcheck source=deploy/lib/install.sh
 source "$root/deploy/lib/install.sh"
 [[ $install == no ]] || install_packages
-build_release
+build_preset release
 
 echo "== testing"
 select=(--label-exclude '^long$')

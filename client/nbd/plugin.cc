@@ -140,7 +140,8 @@ int Config(const char* key, const char* value) {
 std::string DefaultHolder(const std::string& space) {
   char host[HOST_NAME_MAX + 1] = "";
   gethostname(host, sizeof(host) - 1);
-  return std::string(host) + "/" + space;
+  // A long export name is cut: a space's holder need not be another than that of another space.
+  return (std::string(host) + "/" + space).substr(0, kNameBytesMax);
 }
 
 ClientOptions OptionsFor(const std::string& space) {
@@ -213,7 +214,9 @@ void* Open(int) {
 
 void Close(void* handle) {
   const std::unique_ptr<Handle> mine(static_cast<Handle*>(handle));
-  if (const Status status = AllExports().Release(mine->space); !status.ok()) {
+  const Status status = AllExports().Release(mine->space);
+  // Who was fenced is not attached any more.
+  if (!status.ok() && ReasonOf(status) != ErrorReason::kFenced) {
     nbdkit_error("export %s stays attached: %s", mine->space.c_str(),
                  std::string(MessageOf(status)).c_str());
   }

@@ -29,13 +29,15 @@ install_packages() {
   fi
 }
 
-# Everything of preset release, with ninja's progress.
-build_release() {
-  echo "== building ($root/build/release)"
+# build_preset PRESET [TARGET...]: all of it, or these targets, with ninja's progress.
+build_preset() {
+  local preset=$1
+  shift
+  echo "== building ($root/build/$preset)"
   local log
-  log=$(cd "$root" && cmake --preset release 2>&1) || {
+  log=$(cd "$root" && cmake --preset "$preset" 2>&1) || {
     echo "$log" >&2
     return 1
   }
-  (cd "$root" && cmake --build --preset release "$@")
+  (cd "$root" && cmake --build --preset "$preset" ${1:+--target "$@"})
 }

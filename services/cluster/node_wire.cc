@@ -47,6 +47,11 @@ void FillRecord(const PageName& name, const GotPage& page, v1::PageRecord* out) 
   out->set_length(page.stored_bytes);
 }
 
+// A number that is none of ours is kUnset, which nobody takes; cut to a byte it could be another's.
+Encoding ToEncoding(v1::Encoding encoding) {
+  return v1::Encoding_IsValid(encoding) ? static_cast<Encoding>(encoding) : Encoding::kUnset;
+}
+
 GotPage Failed(PageCode code) {
   GotPage page;
   page.code = code;
@@ -58,7 +63,7 @@ GotPage ToGotPage(const v1::PageRecord& record, const PageName& asked, size_t be
                   ByteView bytes) {
   GotPage page;
   page.code = PageCode::kOk;
-  page.encoding = static_cast<Encoding>(record.encoding());
+  page.encoding = ToEncoding(record.encoding());
   page.stored_bytes = static_cast<uint16_t>(bytes.size());
   page.begin = static_cast<uint32_t>(begin);
   page.page_checksum = record.page_checksum();
@@ -128,7 +133,7 @@ StatusOr<std::vector<PutPage>> ToPutPages(const v1::PutRequest& request) {
                      .stamp = {record.stamp_token(), record.stamp_sequence()},
                      .page_checksum = record.page_checksum(),
                      .record_checksum = record.record_checksum(),
-                     .encoding = static_cast<Encoding>(record.encoding()),
+                     .encoding = ToEncoding(record.encoding()),
                      .as_is = page.as_is(),
                      .replaces_bytes = page.replaces_bytes(),
                      .bytes = rest.first(record.length())});
@@ -158,8 +163,12 @@ StatusOr<PutReply> ToReply(const v1::PutResponse& response, size_t pages) {
   }
   PutReply reply{response.incarnation(), {}};
   for (size_t i = 0; i < pages; ++i) {
-    reply.pages.push_back({static_cast<PageCode>(response.codes()[i]),
-                           static_cast<uint16_t>(response.lengths(static_cast<int>(i)))});
+    const auto code = static_cast<PageCode>(response.codes()[i]);
+    const uint32_t length = response.lengths(static_cast<int>(i));
+    if (length > kPageBytes || (code == PageCode::kOk && length == 0)) {
+      return BadAnswer("length");
+    }
+    reply.pages.push_back({code, static_cast<uint16_t>(length)});
   }
   return reply;
 }

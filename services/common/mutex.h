@@ -16,13 +16,11 @@
 // absl's older names of the same: whichever header comes first.
 #undef GUARDED_BY
 #undef PT_GUARDED_BY
-#undef NO_THREAD_SAFETY_ANALYSIS
 #define GUARDED_BY(x) VSWAP_ATTRIBUTE(guarded_by(x))
 #define PT_GUARDED_BY(x) VSWAP_ATTRIBUTE(pt_guarded_by(x))
 #define REQUIRES(...) VSWAP_ATTRIBUTE(requires_capability(__VA_ARGS__))
 #define REQUIRES_SHARED(...) VSWAP_ATTRIBUTE(requires_shared_capability(__VA_ARGS__))
 #define EXCLUDES(...) VSWAP_ATTRIBUTE(locks_excluded(__VA_ARGS__))
-#define NO_THREAD_SAFETY_ANALYSIS VSWAP_ATTRIBUTE(no_thread_safety_analysis)
 
 namespace vswap {
 
@@ -30,6 +28,9 @@ class VSWAP_ATTRIBUTE(capability("mutex")) Mutex {
  public:
   void Lock() VSWAP_ATTRIBUTE(acquire_capability()) { mutex_.lock(); }
   void Unlock() VSWAP_ATTRIBUTE(release_capability()) { mutex_.unlock(); }
+  // Tells the analysis what it cannot see, in a function that another calls under the lock. Checks
+  // nothing.
+  void AssertHeld() const VSWAP_ATTRIBUTE(assert_capability(this)) {}
 
  private:
   friend class CondVar;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "services/common/numbers.h"
+
 namespace vswap {
 namespace {
 
@@ -21,14 +23,19 @@ std::string EnvironmentName(const std::string& name) {
   return upper;
 }
 
-CLI::Validator InRange(uint64_t low, uint64_t high) {
+// Makes plain digits of a number. CLI11's own reading takes 010 for 8, 0x1B for 1 byte and
+// " -18446744073709551615" for 1.
+CLI::Validator NumberIn(uint64_t low, uint64_t high,
+                        std::optional<uint64_t> (*parse)(std::string_view)) {
   const std::string range = std::to_string(low) + ".." + std::to_string(high);
   return CLI::Validator(
-      [low, high, range](const std::string& text) {
-        uint64_t value = 0;
-        const bool good = CLI::detail::lexical_cast(text, value) && text[0] != '-' &&
-                          value >= low && value <= high;
-        return good ? std::string() : "is " + text + ", allowed: " + range;
+      [low, high, parse, range](std::string& text) {
+        const std::optional<uint64_t> value = parse(text);
+        if (!value || *value < low || *value > high) {
+          return "is " + text + ", allowed: " + range;
+        }
+        text = std::to_string(*value);
+        return std::string();
       },
       range);
 }
@@ -47,13 +54,13 @@ CLI::Option* Settings::Declare(CLI::Option* option, const std::string& name) {
 void Settings::Bytes(const std::string& name, uint64_t& value, uint64_t low, uint64_t high,
                      const std::string& help) {
   Declare(app_.add_option("--" + name, value, help), name)
-      ->transform(CLI::AsSizeValue(false).description("SIZE"))
-      ->check(InRange(low, high));
+      ->transform(NumberIn(low, high, ParseBytes));
 }
 
 void Settings::Count(const std::string& name, uint64_t& value, uint64_t low, uint64_t high,
                      const std::string& help) {
-  Declare(app_.add_option("--" + name, value, help), name)->check(InRange(low, high));
+  Declare(app_.add_option("--" + name, value, help), name)
+      ->transform(NumberIn(low, high, ParseCount));
 }
 
 void Settings::Text(const std::string& name, std::string& value, const std::string& help) {

@@ -197,6 +197,10 @@ Status ArenaFile::Map(uint32_t hunks, uint32_t slabs) {
     return FromErrno("looking at arena " + options_.path, errno);
   }
   const uint64_t bytes = static_cast<uint64_t>(file.st_size);
+  if (bytes > arena::kBlocksBegin + arena::kBlocksBytesMax) {
+    return Refused("arena " + options_.path + " has " + std::to_string(bytes) +
+                   " bytes, more than its block numbers can name");
+  }
   const uint64_t slabs_there =
       bytes <= blocks_.begin ? 0 : (bytes - blocks_.begin) / blocks_.chunk_bytes;
   blocks_.chunks_max = std::max(slabs, static_cast<uint32_t>(slabs_there));

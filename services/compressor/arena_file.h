@@ -49,6 +49,7 @@ class ArenaFile {
   ArenaFile& operator=(const ArenaFile&) = delete;
 
   // Maps so many chunks or, where the file holds more already, those. Locks them into memory.
+  // FAILED_PRECONDITION: longer than any arena.
   Status Map(uint32_t hunks, uint32_t slabs);
   // The file stays when this object goes (until then: only if it was there before).
   void Keep() { keep_ = true; }

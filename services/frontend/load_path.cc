@@ -116,7 +116,8 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
       MutexLock lock(mutex_);
       answers_missing_ = by_node.size();
     }
-    for (auto& [member, pages] : by_node) {
+    for (auto& [node, pages] : by_node) {
+      const auto member = node;  // clang 14 does not capture structured bindings
       std::vector<PageName> names;
       for (const size_t i : pages) {
         names.push_back({call_.header.space, pages_[i].offset, pages_[i].entry.word.version()});

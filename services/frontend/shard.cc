@@ -163,7 +163,8 @@ std::shared_ptr<Request> Shard::AdmitWith(const RequestHeader& header,
 std::shared_ptr<Request> Shard::AdmitStore(const RequestHeader& header,
                                            const std::vector<Extent>& extents, SpaceKind kind,
                                            std::vector<BegunSlot>* slots, MutationDone done) {
-  return AdmitWith(header, extents, std::move(done), [&]() NO_THREAD_SAFETY_ANALYSIS {
+  return AdmitWith(header, extents, std::move(done), [&] {
+    mutex_.AssertHeld();
     const std::vector<Offset> offsets = OffsetsOf(extents);
     VSWAP_RETURN_IF_ERROR(CheckVersions(offsets.size()));
     if (kind == SpaceKind::kAllocated) {
@@ -187,11 +188,13 @@ std::shared_ptr<Request> Shard::AdmitStore(const RequestHeader& header,
 std::shared_ptr<Request> Shard::AdmitFree(const RequestHeader& header,
                                           const std::vector<Extent>& extents, SpaceKind kind,
                                           std::vector<BegunSlot>* slots, MutationDone done) {
-  return AdmitWith(header, extents, std::move(done), [&]() NO_THREAD_SAFETY_ANALYSIS {
+  return AdmitWith(header, extents, std::move(done), [&] {
+    mutex_.AssertHeld();
     const bool allocated = kind == SpaceKind::kAllocated;
     std::vector<Offset> offsets;
     for (const Extent& extent : extents) {
       table_.ForEach(header.space, extent, [&](Offset offset, const Entry& entry) {
+        mutex_.AssertHeld();
         if (entry.live() || table_.FindInFlight(header.space, offset) != nullptr) {
           offsets.push_back(offset);
         }
@@ -212,7 +215,8 @@ std::shared_ptr<Request> Shard::AdmitFree(const RequestHeader& header,
 std::shared_ptr<Request> Shard::AdmitDuplicate(const RequestHeader& header,
                                                const std::vector<Extent>& extents,
                                                std::vector<BegunSlot>* slots, MutationDone done) {
-  return AdmitWith(header, extents, std::move(done), [&]() NO_THREAD_SAFETY_ANALYSIS {
+  return AdmitWith(header, extents, std::move(done), [&] {
+    mutex_.AssertHeld();
     const std::vector<Offset> offsets = OffsetsOf(extents);
     VSWAP_RETURN_IF_ERROR(CheckVersions(offsets.size()));
     VSWAP_RETURN_IF_ERROR(CheckNotBusy(header.space, offsets, true));
@@ -234,7 +238,8 @@ std::shared_ptr<Request> Shard::AdmitDuplicate(const RequestHeader& header,
 std::shared_ptr<Request> Shard::AdmitAllocate(const RequestHeader& header,
                                               const AllocateShape& shape,
                                               std::vector<BegunSlot>* slots, MutationDone done) {
-  return AdmitWith(header, {}, std::move(done), [&]() NO_THREAD_SAFETY_ANALYSIS {
+  return AdmitWith(header, {}, std::move(done), [&] {
+    mutex_.AssertHeld();
     return BeginAllocation(header, shape, slots);
   });
 }

@@ -68,7 +68,8 @@ v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end) {
       *report.add_spaces() = ToStatus(space, it == counts.end() ? SpaceCounts{} : it->second);
     }
   }
-  for (const auto& [id, member] : front_end.placement().members()) {
+  for (const auto& entry : front_end.placement().members()) {
+    const Placement::Member& member = entry.second;  // clang 14 captures no structured bindings
     const StatusOr<NodeStatistics> statistics = AwaitFor<NodeStatistics>(
         kWaitMax, [&](Callback<NodeStatistics> done) { member.node->Statistics(std::move(done)); });
     if (statistics.ok()) {

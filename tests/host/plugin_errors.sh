@@ -38,7 +38,7 @@ refused 'maybe' "$good" take-over=maybe
 refused 'holder is 256 bytes long, allowed: 1..255 bytes' "$good" "holder=$long"
 refused 'space is 256 bytes long, allowed: 1..255 bytes' "$good" "space=$long"
 refused 'space is 0 bytes long, allowed: 1..255 bytes' "$good" space=
-refused 'unknown parameter sise, allowed: frontend, size, holder, patience, space, take-over' "$good" sise=1G
+refused 'unknown parameter sise, allowed: frontend, size, holder, in-flight, metrics, patience, space, take-over' "$good" sise=1G
 refused 'frontend is' not-a-parameter
 
 nbdkit "$plugin" --help > "$run_dir/help"

@@ -11,6 +11,12 @@
 namespace vswap {
 namespace {
 
+// Fewer where each is slow, as under a sanitizer.
+uint64_t Operations() {
+  const char* given = std::getenv("VSWAP_TEST_OPERATIONS");
+  return given != nullptr ? std::strtoull(given, nullptr, 0) : 100000;
+}
+
 // Swaps pages of an answer, or gives an old page again, once it is told to: a system that is wrong.
 class LyingSpace : public SpaceUnderTest {
  public:
@@ -275,7 +281,7 @@ TEST(Model, RandomOperationsAgreeWithAMap) {
   constexpr uint64_t kWorlds = 4;
   for (uint64_t i = 0; i < kWorlds && !testing::Test::HasFailure(); ++i) {
     World world(seeds.Next64());
-    while (world.issued() < 100000 / kWorlds && world.WrongPages().empty()) {
+    while (world.issued() < Operations() / kWorlds && world.WrongPages().empty()) {
       world.Step();
     }
     world.Calm();

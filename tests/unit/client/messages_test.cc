@@ -146,12 +146,12 @@ TEST(Messages, TheLargestHeadFits) {
   request.lane = Lane::kPageOut;
   request.shard = kShardCountMax - 1;
   request.sequence = ~Sequence{0};
-  const std::array<Page, 2> data = {Filled(1), Filled(1)};
+  const std::array<Page, 2> data = {Filled(1), Filled(2)};
   request.bytes = data.front().data();
   for (uint64_t i = 0; i < Request::kPiecesMax; ++i) {
-    request.Add({{kSpacePagesMax - 2 - 3 * i, 2}, 0});
+    request.Add({{kSpacePagesMax - 4 - 4 * i, 2}, 0});
   }
-  ASSERT_EQ(request.pages, kBatchPagesMax);
+  static_assert(2 * Request::kPiecesMax == kBatchPagesMax);
   for (uint64_t i = 0; i < kBatchPagesMax; ++i) {
     request.encodings.push_back(Encoding::kRaw);
     request.checksums.push_back(~0u);
