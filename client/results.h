@@ -31,11 +31,11 @@ struct PagesResult {
   // The first failure of a whole batch; its pages have code kUnavailable (outcome unknown).
   Status status;
   // One a page, in the order of the ranges; empty if the call itself was refused.
-  // Of a store: kOk, kResourceExhausted (what was there stays), kUnavailable, kCorrupt, kInvalid; in
-  // allocated spaces also kNotFound (no entry) and kFailedPrecondition (more than one reference).
-  // Of a load: kOk, kNotFound, kDataLoss, kUnavailable. Bytes of a page that is not kOk are
-  // undefined.
-  // Of a duplicate: kOk, kNotFound, kResourceExhausted (no more references), kUnavailable.
+  // Of a store: kOk, kResourceExhausted (what was there stays), kUnavailable, kCorrupt, kInvalid;
+  // in allocated spaces also kNotFound (no entry) and kFailedPrecondition (more than one
+  // reference). Of a load: kOk, kNotFound, kDataLoss, kUnavailable. Bytes of a page that is not kOk
+  // are undefined. Of a duplicate: kOk, kNotFound, kResourceExhausted (no more references),
+  // kUnavailable.
   std::vector<PageCode> codes;
 
   bool AllOk() const;
