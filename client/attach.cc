@@ -74,6 +74,7 @@ StatusOr<Attachment> Attach(const ClientOptions& options) {
   request.set_holder(options.holder);
   request.set_take_over(options.take_over);
   request.set_create_pages(options.create_pages);
+  request.set_kind(static_cast<v1::SpaceKind>(options.kind));
   v1::OpenResponse response;
   const auto stub = v1::FrontEndService::NewStub(MakeChannel(options.frontend));
   VSWAP_RETURN_IF_ERROR(CallPatiently(options, [&](grpc::ClientContext& context, int) {
@@ -88,7 +89,8 @@ StatusOr<Attachment> Attach(const ClientOptions& options) {
   return Attachment{response.space(),
                     response.token(),
                     response.space_pages(),
-                    {map.epochs().begin(), map.epochs().end()}};
+                    {map.epochs().begin(), map.epochs().end()},
+                    static_cast<SpaceKind>(response.kind())};
 }
 
 Status Detach(const ClientOptions& options, const Attachment& attachment) {

@@ -8,6 +8,7 @@
 
 #include "client/client_options.h"
 #include "services/common/ids.h"
+#include "services/common/page.h"
 
 namespace vswap::client {
 
@@ -17,6 +18,7 @@ struct Attachment {
   Token token = 0;
   uint64_t space_pages = 0;
   std::vector<Epoch> epochs;  // one a shard
+  SpaceKind kind = SpaceKind::kUnset;
 };
 
 // A connection of its own, which no other channel shares. Reconnects within a second.

@@ -30,14 +30,20 @@ void SetAll(const Request& request, PageCode code, std::span<PageCode> codes) {
 
 }  // namespace
 
-Call::Call(const CallContext& context, RequestKind kind, Lane lane,
+Call::Call(const OperationContext& context, RequestKind kind, Lane lane,
            std::span<const PageRange> ranges, Finisher& finisher)
-    : context_(context),
-      kind_(kind),
+    : Operation(context, kind, finisher),
       lane_(lane),
       ranges_(ranges),
-      finisher_(finisher),
       batcher_(context.space, context.shard_count, BatchLimits(kind), ranges, context.pool) {}
+
+uint64_t Call::pages() const {
+  uint64_t pages = 0;
+  for (const PageRange& range : ranges_) {
+    pages += range.pages;
+  }
+  return pages;
+}
 
 void Call::AddRoom(Request& request) {
   MutexLock lock(mutex_);
@@ -61,6 +67,7 @@ void Call::Pump() {
     }
     pumping_ = true;
   }
+  Status result;
   while (true) {
     Request* request = nullptr;
     {
@@ -72,19 +79,19 @@ void Call::Pump() {
           return;
         }
         finished_ = true;
-        result_ = std::move(status_);
+        result = std::move(status_);
         break;
       }
     }
     request->call_deadline = context_.clock.Now() + context_.patience;
     Submit(*request);
   }
-  finisher_.OnFinished();
+  Finish(std::move(result));
 }
 
 void Call::Submit(Request& request) {
   request.owner = this;
-  request.kind = kind_;
+  request.kind = kind();
   request.lane = lane_;
   const TimePoint now = context_.clock.Now();
   request.not_before = now + request.call_backoff;
@@ -101,10 +108,10 @@ void Call::OnAnswer(Request& request, const Answer& answer) {
   }
   if (status.ok()) {
     const bool last = context_.clock.Now() + request.call_backoff * 2 >= request.call_deadline;
-    Pieces again;
+    Again again(request);
     Take(request, answer, last, again);
-    if (!again.empty()) {
-      return Retry(request, again);
+    if (!again.pieces().empty()) {
+      return Retry(request, again.pieces());
     }
   } else {
     Fail(request);
@@ -123,16 +130,18 @@ void Call::OnAnswer(Request& request, const Answer& answer) {
 void Call::Retry(Request& request, const Pieces& again) {
   request.call_backoff = std::clamp(request.call_backoff * 2, kBackoffMin, kBackoffMax);
   request.Renew();
-  request.pieces.clear();
-  request.pages = 0;
-  for (const Piece& piece : again) {
-    request.Add(piece);
+  if (&again != &request.pieces) {
+    request.pieces.clear();
+    request.pages = 0;
+    for (const Piece& piece : again) {
+      request.Add(piece);
+    }
   }
   Submit(request);
 }
 
-StoreCall::StoreCall(const CallContext& context, std::span<const PageRange> ranges, ByteView bytes,
-                     std::span<PageCode> codes, Finisher& finisher)
+StoreCall::StoreCall(const OperationContext& context, std::span<const PageRange> ranges,
+                     ByteView bytes, std::span<PageCode> codes, Finisher& finisher)
     : Call(context, RequestKind::kStore, Lane::kPageOut, ranges, finisher),
       bytes_(bytes),
       codes_(codes) {
@@ -146,18 +155,28 @@ void StoreCall::Fill(Request& request) {
 
 void StoreCall::Fail(const Request& request) { SetAll(request, PageCode::kUnavailable, codes_); }
 
-void StoreCall::Take(const Request& request, const Answer& answer, bool last, Pieces& again) {
+void StoreCall::Take(const Request& request, const Answer& answer, bool last, Again& again) {
   ForEachSlot(request, [&](Offset offset, uint64_t page, size_t index) {
     const PageCode code = answer.codes[index];
     const bool damaged = code == PageCode::kCorrupt && request.tries < kDamagedTriesMax;
     if ((damaged || code == PageCode::kUnavailable) && !last) {
-      again.push_back({{offset, 1}, page});
+      again.Add(offset, page);
     }
     codes_[page] = code;
   });
 }
 
-LoadCall::LoadCall(const CallContext& context, std::span<const PageRange> ranges,
+void WholeStoreCall::Fill(Request& request) {
+  StoreCall::Fill(request);
+  request.whole = true;
+}
+
+void WholeStoreCall::Take(const Request& request, const Answer& answer, bool last, Again& again) {
+  StoreCall::Take(request, answer, last, again);
+  again.AllIfAny();
+}
+
+LoadCall::LoadCall(const OperationContext& context, std::span<const PageRange> ranges,
                    std::span<std::byte> bytes, std::span<PageCode> codes, Finisher& finisher)
     : Call(context, RequestKind::kLoad, Lane::kDemand, ranges, finisher),
       bytes_(bytes),
@@ -169,7 +188,7 @@ void LoadCall::Fill(Request& request) { request.page_bytes = request.pages * kPa
 
 void LoadCall::Fail(const Request& request) { SetAll(request, PageCode::kUnavailable, codes_); }
 
-void LoadCall::Take(const Request& request, const Answer& answer, bool last, Pieces& again) {
+void LoadCall::Take(const Request& request, const Answer& answer, bool last, Again& again) {
   ByteView rest = answer.pages;
   ForEachSlot(request, [&](Offset offset, uint64_t page, size_t i) {
     const ByteView bytes = rest.first(answer.lengths[i]);
@@ -187,28 +206,58 @@ void LoadCall::Take(const Request& request, const Answer& answer, bool last, Pie
       retry = request.tries < kDamagedTriesMax && !last;
     }
     if (retry) {
-      again.push_back({{offset, 1}, page});
+      again.Add(offset, page);
     }
     codes_[page] = code;
   });
 }
 
-PlainCall::PlainCall(const CallContext& context, RequestKind kind,
+void UnmixedLoadCall::Fill(Request& request) {
+  LoadCall::Fill(request);
+  request.unmixed = true;
+}
+
+void UnmixedLoadCall::Take(const Request& request, const Answer& answer, bool last, Again& again) {
+  LoadCall::Take(request, answer, last, again);
+  again.AllIfAny();
+}
+
+DuplicateCall::DuplicateCall(const OperationContext& context, std::span<const PageRange> ranges,
+                             std::span<PageCode> codes, Finisher& finisher)
+    : Call(context, RequestKind::kDuplicate, Lane::kPageOut, ranges, finisher), codes_(codes) {
+  std::ranges::fill(codes_, PageCode::kUnavailable);
+}
+
+void DuplicateCall::Fail(const Request& request) {
+  SetAll(request, PageCode::kUnavailable, codes_);
+}
+
+void DuplicateCall::Take(const Request& request, const Answer& answer, bool, Again&) {
+  ForEachSlot(request,
+              [&](Offset, uint64_t page, size_t index) { codes_[page] = answer.codes[index]; });
+}
+
+PlainCall::PlainCall(const OperationContext& context, RequestKind kind,
                      std::span<const PageRange> ranges, Finisher& finisher)
     : Call(context, kind, kind == RequestKind::kFree ? Lane::kPageOut : Lane::kPrefetch, ranges,
            finisher) {}
 
-ExtentsCall::ExtentsCall(const CallContext& context, std::span<const PageRange> ranges,
+ExtentsCall::ExtentsCall(const OperationContext& context, std::span<const PageRange> ranges,
                          Finisher& finisher)
     : Call(context, RequestKind::kExtents, Lane::kPrefetch, ranges, finisher) {}
 
-void ExtentsCall::Take(const Request& request, const Answer& answer, bool, Pieces&) {
+void ExtentsCall::Take(const Request& request, const Answer& answer, bool, Again&) {
   SwapClient::Runs runs;
   for (const v1::BackingRun& run : answer.extents.runs()) {
     runs.push_back({run.pages(), static_cast<BackingKind>(run.kind())});
   }
   MutexLock lock(parts_mutex_);
   parts_[request.pieces.front().page] = std::move(runs);
+}
+
+SlotRun ExtentsCall::FirstRun() {
+  MutexLock lock(parts_mutex_);
+  return parts_.begin()->second.front();
 }
 
 SwapClient::Runs ExtentsCall::TakeRuns() {

@@ -24,8 +24,8 @@ class CallCounters {
   }
 
   void Read(ClientStats& stats) const {
-    constexpr std::array<const char*, kKinds> kNames = {"store", "load", "free", "prefetch",
-                                                        "extents"};
+    constexpr std::array<const char*, kKinds> kNames = {
+        "store", "load", "free", "prefetch", "extents", "allocate", "duplicate"};
     for (size_t i = 0; i < kKinds; ++i) {
       ClientStats::Operation& out = stats.operations[i];
       out = {kNames[i],
@@ -51,7 +51,9 @@ class CallCounters {
     std::array<Counter, ClientStats::kBucketsUs.size() + 1> buckets{};
   };
   static size_t Index(RequestKind kind) {
-    return static_cast<size_t>(kind) - static_cast<size_t>(RequestKind::kStore);
+    // The proto's number between the two runs is an error's.
+    const auto first = kind < RequestKind::kAllocate ? RequestKind::kStore : RequestKind::kLoad;
+    return static_cast<size_t>(kind) - static_cast<size_t>(first);
   }
   static void Add(Counter& counter, uint64_t amount) {
     counter.fetch_add(amount, std::memory_order_relaxed);

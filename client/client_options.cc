@@ -36,6 +36,11 @@ Status Validate(const ClientOptions& options) {
   if (options.create_pages > kSpacePagesMax) {
     return InvalidField("create_pages", std::to_string(options.create_pages), "0..2^41");
   }
+  if (options.kind != SpaceKind::kUnset && options.kind != SpaceKind::kDevice &&
+      options.kind != SpaceKind::kAllocated) {
+    return InvalidField("kind", std::to_string(static_cast<int>(options.kind)),
+                        "0 (any), 1 (device), 2 (allocated)");
+  }
   if (options.patience <= Duration::zero()) {
     return InvalidField("patience", std::to_string(options.patience.count()) + " ns", "above 0");
   }

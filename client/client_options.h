@@ -4,6 +4,7 @@
 #include <string>
 
 #include "services/common/executor.h"
+#include "services/common/page.h"
 #include "services/common/status.h"
 
 namespace vswap {
@@ -16,6 +17,8 @@ struct ClientOptions {
   std::string holder;         // stable identity of this process's role, 1..255 bytes
   bool take_over = false;     // from another holder, which is fenced
   uint64_t create_pages = 0;  // make the space with this size if there is none; 0: do not
+  // What the space must be, and what is made. Unset: any kind, and a device space is made.
+  SpaceKind kind = SpaceKind::kUnset;
   // How long a request, and Open, go on trying while the service is away. Above 0.
   Duration patience = std::chrono::seconds(60);
 

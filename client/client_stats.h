@@ -21,7 +21,8 @@ struct ClientStats {
     uint64_t microseconds = 0;  // of all calls together
     std::array<uint64_t, kBucketsUs.size() + 1> buckets{};
   };
-  std::array<Operation, 5> operations;  // store, load, free, prefetch, extents
+  // store, load, free, prefetch, extents, allocate, duplicate
+  std::array<Operation, 7> operations;
 
   uint64_t requests_sent = 0;    // batches, each sending
   uint64_t requests_resent = 0;  // of these, not for the first time

@@ -56,6 +56,7 @@ void PutStorePages(Out& out, const Request& request) {
       inner.Fixed32(checksum);
     }
   });
+  PutVarint(out, v1::StoreRequest::kWholeFieldNumber, request.whole);
   if (const size_t bytes = WirePageBytes(request); bytes > 0) {
     out.Varint(WireTag(kPagesField, WireType::kBytes));
     out.Varint(bytes);  // which follow
@@ -68,6 +69,11 @@ void PutBody(Out& out, const SendHeader& header, const Request& request) {
   PutExtents(out, request);
   if (request.kind == RequestKind::kStore) {
     PutStorePages(out, request);
+  } else if (request.kind == RequestKind::kLoad) {
+    PutVarint(out, v1::LoadRequest::kUnmixedFieldNumber, request.unmixed);
+  } else if (request.kind == RequestKind::kAllocate) {
+    PutVarint(out, v1::AllocateRequest::kOrderFieldNumber, request.order);
+    PutVarint(out, v1::AllocateRequest::kCountFieldNumber, request.count);
   }
 }
 
@@ -130,9 +136,9 @@ bool ReadFixed32s(WireReader& reader, FixedVector<T, kMax>& out) {
   return ReadPacked(reader, out, [](WireReader& list) { return list.Fixed32(); });
 }
 
-bool ReadEpoch(WireReader& reader, Epoch& epoch) {
+bool ReadNumber(WireReader& reader, uint64_t& number) {
   const std::optional<uint64_t> value = reader.Varint();
-  epoch = value.value_or(0);
+  number = value.value_or(0);
   return value.has_value();
 }
 
@@ -157,12 +163,13 @@ constexpr uint64_t BytesTag(int field) {
   return WireTag(static_cast<uint32_t>(field), WireType::kBytes);
 }
 
+// A duplicate's answer has the same fields.
 bool ParseStore(ByteView head, Answer& answer) {
   using Field = v1::StoreResponse;
   return ForEachField(head, [&](WireReader& reader, uint64_t tag) {
     switch (tag) {
       case VarintTag(Field::kShardEpochFieldNumber):
-        return ReadEpoch(reader, answer.epoch);
+        return ReadNumber(reader, answer.epoch);
       case BytesTag(Field::kCodesFieldNumber):
         return ReadCodes(reader, answer.codes);
       default:
@@ -177,7 +184,7 @@ bool ParseLoad(ByteView head, Answer& answer) {
   return ForEachField(head, [&](WireReader& reader, uint64_t tag) {
     switch (tag) {
       case VarintTag(Field::kShardEpochFieldNumber):
-        return ReadEpoch(reader, answer.epoch);
+        return ReadNumber(reader, answer.epoch);
       case BytesTag(Field::kCodesFieldNumber):
         return ReadCodes(reader, answer.codes);
       case BytesTag(Field::kEncodingsFieldNumber):
@@ -196,12 +203,32 @@ bool ParseLoad(ByteView head, Answer& answer) {
   });
 }
 
-// Of a free and a prefetch, whose other fields nobody asks for.
-bool ParsePlain(ByteView head, Answer& answer) {
+// A prefetch's answer has the first of these fields.
+bool ParseFree(ByteView head, Answer& answer) {
+  using Field = v1::FreeResponse;
   return ForEachField(head, [&](WireReader& reader, uint64_t tag) {
-    return tag == VarintTag(v1::FreeResponse::kShardEpochFieldNumber)
-               ? ReadEpoch(reader, answer.epoch)
-               : reader.Skip(tag);
+    switch (tag) {
+      case VarintTag(Field::kShardEpochFieldNumber):
+        return ReadNumber(reader, answer.epoch);
+      case VarintTag(Field::kFreedPagesFieldNumber):
+        return ReadNumber(reader, answer.freed_pages);
+      default:
+        return reader.Skip(tag);
+    }
+  });
+}
+
+bool ParseAllocate(ByteView head, Answer& answer) {
+  using Field = v1::AllocateResponse;
+  return ForEachField(head, [&](WireReader& reader, uint64_t tag) {
+    switch (tag) {
+      case VarintTag(Field::kShardEpochFieldNumber):
+        return ReadNumber(reader, answer.epoch);
+      case BytesTag(Field::kOffsetsFieldNumber):
+        return ReadVarints(reader, answer.offsets);
+      default:
+        return reader.Skip(tag);
+    }
   });
 }
 
@@ -230,12 +257,15 @@ bool ParseError(ByteView head, Status& status) {
 bool ParseInner(const Frame& frame, Answer& answer) {
   switch (frame.field) {
     case v1::ExchangeResponse::kStoreFieldNumber:
+    case v1::ExchangeResponse::kDuplicateFieldNumber:
       return ParseStore(frame.head, answer);
     case v1::ExchangeResponse::kLoadFieldNumber:
       return ParseLoad(frame.head, answer);
     case v1::ExchangeResponse::kFreeFieldNumber:
     case v1::ExchangeResponse::kPrefetchFieldNumber:
-      return ParsePlain(frame.head, answer);
+      return ParseFree(frame.head, answer);
+    case v1::ExchangeResponse::kAllocateFieldNumber:
+      return ParseAllocate(frame.head, answer);
     case v1::ExchangeResponse::kExtentsFieldNumber:
       return ParseExtents(frame.head, answer);
     case v1::ExchangeResponse::kErrorFieldNumber:
@@ -254,6 +284,8 @@ void Clear(Answer& answer) {
   answer.checksums.clear();
   answer.stamp_tokens.clear();
   answer.stamp_sequences.clear();
+  answer.freed_pages = 0;
+  answer.offsets.clear();
   answer.extents.Clear();
 }
 
@@ -278,9 +310,22 @@ Status CheckLoad(size_t pages, const Answer& answer) {
 Status CheckExtents(size_t pages, const v1::ExtentsResponse& extents) {
   uint64_t covered = 0;
   for (const v1::BackingRun& run : extents.runs()) {
+    if (run.pages() == 0) {
+      return Unfit("an empty run");
+    }
     covered += run.pages();
   }
   return covered == pages ? Status() : Unfit("pages that the runs cover");
+}
+
+Status CheckAllocate(const Request& request, const Answer& answer) {
+  if (answer.offsets.empty() || answer.offsets.size() > request.count) {
+    return Unfit("number of extents");
+  }
+  const bool aligned = std::ranges::all_of(answer.offsets, [&](Offset offset) {
+    return offset % (Offset{1} << request.order) == 0 && offset < kSpacePagesMax;
+  });
+  return aligned ? Status() : Unfit("offset of an extent");
 }
 
 }  // namespace
@@ -342,11 +387,14 @@ Status CheckAnswer(const Request& request, const Answer& answer) {
   }
   switch (request.kind) {
     case RequestKind::kStore:
+    case RequestKind::kDuplicate:
       return answer.codes.size() == request.pages ? Status() : Unfit("number of pages");
     case RequestKind::kLoad:
       return CheckLoad(request.pages, answer);
     case RequestKind::kExtents:
       return CheckExtents(request.pages, answer.extents);
+    case RequestKind::kAllocate:
+      return CheckAllocate(request, answer);
     case RequestKind::kFree:
     case RequestKind::kPrefetch:
       break;

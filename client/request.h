@@ -13,12 +13,24 @@ namespace vswap::client {
 
 // The numbers of the oneof's fields in ExchangeRequest and ExchangeResponse. What a new kind needs:
 // a number here, its body in messages.cc (both ways), and a Call of its own in call.h.
-enum class RequestKind : uint8_t { kStore = 2, kLoad = 3, kFree = 4, kPrefetch = 5, kExtents = 6 };
+enum class RequestKind : uint8_t {
+  kStore = 2,
+  kLoad = 3,
+  kFree = 4,
+  kPrefetch = 5,
+  kExtents = 6,
+  kAllocate = 8,
+  kDuplicate = 9,
+};
 
-// Whether the server orders it with others on the same slots.
+// Whether the server keeps its answer, and orders it with others on the same slots.
 constexpr bool Changes(RequestKind kind) {
-  return kind == RequestKind::kStore || kind == RequestKind::kFree;
+  return kind == RequestKind::kStore || kind == RequestKind::kFree ||
+         kind == RequestKind::kAllocate || kind == RequestKind::kDuplicate;
 }
+
+// The most extents that one request may ask for; together they are a stripe at most.
+inline constexpr uint32_t kAllocateCountMax = 512;
 
 // What came back for one request. Only what belongs to the request's kind is filled, and nothing
 // where `status` is an error. Large: there is one a session, used again for each answer.
@@ -27,15 +39,17 @@ struct Answer {
   RequestKind kind = RequestKind::kStore;
   Status status;
   Epoch epoch = 0;
-  FixedVector<PageCode, kBatchPagesMax> codes;  // of a store or load: one a page
+  FixedVector<PageCode, kBatchPagesMax> codes;  // of a store, load or duplicate: one a page
   // Of a load: one a page.
   FixedVector<Encoding, kBatchPagesMax> encodings;
   FixedVector<uint32_t, kBatchPagesMax> lengths;
   FixedVector<uint32_t, kBatchPagesMax> checksums;
   FixedVector<Token, kBatchPagesMax> stamp_tokens;
   FixedVector<Sequence, kBatchPagesMax> stamp_sequences;
-  ByteView pages;               // of a load; borrowed for the call
-  v1::ExtentsResponse extents;  // off the path of pages: protobuf's own
+  ByteView pages;                                  // of a load; borrowed for the call
+  uint64_t freed_pages = 0;                        // of a free
+  FixedVector<Offset, kAllocateCountMax> offsets;  // of an allocate: the first slots
+  v1::ExtentsResponse extents;                     // off the path of pages: protobuf's own
 };
 
 // A run of slots, and which page of the call its first one is.
@@ -46,6 +60,9 @@ struct Piece {
 };
 
 using Pieces = FixedVector<Piece, 256>;
+
+// Adds the piece, to the last one where it continues it. False where there is no room.
+bool Join(Pieces& pieces, const Piece& piece);
 
 struct Request;
 
@@ -74,7 +91,11 @@ struct Request : ListNode<Request, struct InQueue>, ListNode<Request, struct InW
   uint32_t pages = 0;                // of all pieces
   const std::byte* bytes = nullptr;  // of a store: the call's pages, where `Piece::page` counts
   size_t page_bytes = 0;             // of page contents, there or back
-  Duration patience{};               // from the first sending until it is given up
+  bool whole = false;                // of a store: all pages or none
+  bool unmixed = false;              // of a load: only if all slots have one backing
+  uint32_t order = 0;                // of an allocate, which has no pieces
+  uint32_t count = 0;
+  Duration patience{};  // from the first sending until it is given up
   TimePoint not_before{};
 
   // The call's.
@@ -102,6 +123,8 @@ struct Request : ListNode<Request, struct InQueue>, ListNode<Request, struct InW
     pages = 0;
     bytes = nullptr;
     page_bytes = 0;
+    whole = false;
+    unmixed = false;
     not_before = {};
     tries = 0;
     call_backoff = {};

@@ -16,6 +16,7 @@ enum class BackingKind : uint8_t {
   kCompressed = 3,
   kPhysical = 4,
   kLost = 5,
+  kFree = 6,  // no entry; in allocated spaces
 };
 
 // Consecutive slots of one backing kind.
@@ -25,14 +26,16 @@ struct SlotRun {
   bool operator==(const SlotRun&) const = default;
 };
 
-// What became of the pages of a store or load.
+// What became of the pages of a store, load or duplicate.
 struct PagesResult {
   // The first failure of a whole batch; its pages have code kUnavailable (outcome unknown).
   Status status;
   // One a page, in the order of the ranges; empty if the call itself was refused.
-  // Of a store: kOk, kResourceExhausted (what was there stays), kUnavailable, kCorrupt, kInvalid.
-  // Of a load: kOk, kNotFound, kDataLoss, kUnavailable. Bytes of a page that is not kOk are
-  // undefined.
+  // Of a store: kOk, kResourceExhausted (what was there stays), kUnavailable, kCorrupt, kInvalid;
+  // in allocated spaces also kNotFound (no entry) and kFailedPrecondition (more than one
+  // reference). Of a load: kOk, kNotFound, kDataLoss, kUnavailable. Bytes of a page that is not kOk
+  // are undefined. Of a duplicate: kOk, kNotFound, kResourceExhausted (no more references),
+  // kUnavailable.
   std::vector<PageCode> codes;
 
   bool AllOk() const;

@@ -20,9 +20,11 @@ void Refuse(Request& request, const Status& status) {
 }
 
 // Failures that may be over in a moment, and leave the request as if it had never been sent.
-bool MayPass(const Status& status) {
+bool MayPass(const Request& request, const Status& status) {
+  // An allocate's says that the shard has no room.
   return status.code() == StatusCode::kUnavailable ||
-         status.code() == StatusCode::kResourceExhausted;
+         (status.code() == StatusCode::kResourceExhausted &&
+          request.kind != RequestKind::kAllocate);
 }
 
 }  // namespace
@@ -195,7 +197,7 @@ Session::Verdict Session::Judge(const Request& request, const Answer& answer) {
     case ErrorReason::kStaleEpoch:
       return Verdict::kAskForMap;
     default:
-      return MayPass(answer.status) ? Verdict::kAgain : Verdict::kDone;
+      return MayPass(request, answer.status) ? Verdict::kAgain : Verdict::kDone;
   }
 }
 

@@ -1,22 +1,26 @@
 #include "client/swap_client.h"
 
 #include <algorithm>
+#include <bit>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "client/allocate_call.h"
 #include "client/call.h"
 #include "client/call_counters.h"
 #include "client/gate.h"
 #include "client/range_lock.h"
 #include "client/request_pool.h"
 #include "client/session.h"
+#include "client/shard_ring.h"
 #include "services/common/thread_pool.h"
 
 namespace vswap {
 
 using client::Call;
-using client::CallContext;
+using client::Operation;
+using client::OperationContext;
 using client::RangeLock;
 using client::RequestKind;
 
@@ -39,6 +43,21 @@ Status CheckBytes(Ranges ranges, size_t bytes) {
                                         std::to_string(wanted) + ", as the ranges say");
 }
 
+// What is answered in memory of our own has a bound.
+constexpr uint64_t kResultsMax = uint64_t{1} << 24;
+
+Status CheckFolio(const PageRange& range) {
+  if (!std::has_single_bit(range.pages) || range.pages > kBatchPagesMax) {
+    return InvalidField("bytes", std::to_string(range.pages) + " pages long",
+                        "2^order pages, order 0..9");
+  }
+  return range.offset % range.pages == 0
+             ? Status()
+             : InvalidField(
+                   "offset", std::to_string(range.offset),
+                   "multiples of " + std::to_string(range.pages) + ", as many as there are pages");
+}
+
 // A part of a page is seen by CheckBytes.
 PageRange WholePages(Offset offset, size_t bytes) { return {offset, bytes / kPageBytes}; }
 
@@ -51,7 +70,7 @@ client::Outbox::Limits LimitsFor(const ClientOptions& options) {
 }
 
 // A thread that waits for its call.
-class Waiter : public Call::Finisher, public client::EventQueue::Waiter {
+class Waiter : public Operation::Finisher, public client::EventQueue::Waiter {
  public:
   explicit Waiter(client::EventQueue& events) : events_(events) {}
   void OnFinished() override { events_.Finish(*this); }
@@ -68,13 +87,17 @@ class SwapClient::Impl {
   Impl(const ClientOptions& options, client::Attachment attachment)
       : options_(options),
         attachment_(std::move(attachment)),
+        ring_(attachment_.space, attachment_.token, attachment_.space_pages,
+              static_cast<uint32_t>(attachment_.epochs.size())),
         demand_(*this),
         bulk_(*this),
         session_(options_, attachment_, clock_, LimitsFor(options_)) {}
 
   uint64_t space_pages() const { return attachment_.space_pages; }
+  SpaceKind space_kind() const { return attachment_.kind; }
   Duration patience() const { return options_.patience; }
-  const CallContext& ContextOf(RequestKind kind) { return LaneOf(kind).context; }
+  client::ShardRing& ring() { return ring_; }
+  const OperationContext& ContextOf(RequestKind kind) { return LaneOf(kind).context; }
 
   Status Check(Ranges ranges, bool distinct) const {
     return client::ValidateRanges(ranges, attachment_.space_pages, distinct);
@@ -85,29 +108,36 @@ class SwapClient::Impl {
                                : Status();
   }
 
+  Status CheckAllocated() const {
+    return attachment_.kind == SpaceKind::kAllocated
+               ? Status()
+               : MakeError(StatusCode::kFailedPrecondition,
+                           "space " + options_.space + " is a device space");
+  }
+
   // Lets the call in when there is room, and on when it is its turn. End follows when it has
   // finished, which may be before this returns.
   void Begin(Call& call) {
-    call.set_begun(clock_.Now());
-    const bool may_wait = !session_.OnThread();
-    Lane& lane = LaneOf(call.kind());
-    lane.gate.Enter(RoomFor(call), may_wait);
-    call.AddRoom(lane.pool.Take(may_wait));
+    LetIn(call);
     if (InOrder(call)) {
       range_lock_.Acquire(call.ranges(), ModeOf(call), call);
     } else {
       call.Start();
     }
   }
+  void Begin(client::AllocateCall& call) {
+    LetIn(call);
+    call.Start();
+  }
   void End(Call& call) {
     if (InOrder(call)) {
       range_lock_.Release(call);
     }
-    LaneOf(call.kind()).gate.Leave(RoomFor(call));
-    counters_.Count(call.kind(), TotalPages(call.ranges()), clock_.Now() - call.begun(),
-                    call.status().ok());
+    LetOut(call);
   }
-  void Await(Call& call, Waiter& waiter) {
+  void End(client::AllocateCall& call) { LetOut(call); }
+  template <typename CallOfKind>
+  void Await(CallOfKind& call, Waiter& waiter) {
     Begin(call);
     session_.events().Await(waiter);
     End(call);
@@ -146,16 +176,25 @@ class SwapClient::Impl {
                   impl.options_.patience} {}
     client::Gate gate;
     client::RequestPool pool;
-    const CallContext context;
+    const OperationContext context;
   };
 
   Lane& LaneOf(RequestKind kind) { return kind == RequestKind::kLoad ? demand_ : bulk_; }
-  static bool HasPages(const Call& call) {
+  void LetIn(Operation& call) {
+    call.set_begun(clock_.Now());
+    const bool may_wait = !session_.OnThread();
+    Lane& lane = LaneOf(call.kind());
+    lane.gate.Enter(RoomFor(call), may_wait);
+    call.AddRoom(lane.pool.Take(may_wait));
+  }
+  void LetOut(const Operation& call) {
+    LaneOf(call.kind()).gate.Leave(RoomFor(call));
+    counters_.Count(call.kind(), call.pages(), clock_.Now() - call.begun(), call.status().ok());
+  }
+  static bool HasPages(const Operation& call) {
     return call.kind() == RequestKind::kLoad || call.kind() == RequestKind::kStore;
   }
-  static uint64_t RoomFor(const Call& call) {
-    return HasPages(call) ? TotalPages(call.ranges()) : 1;
-  }
+  static uint64_t RoomFor(const Operation& call) { return HasPages(call) ? call.pages() : 1; }
   // Whether it keeps its place among the calls on the same slots.
   static bool InOrder(const Call& call) { return HasPages(call) || client::Changes(call.kind()); }
   static RangeLock::Mode ModeOf(const Call& call) {
@@ -167,6 +206,7 @@ class SwapClient::Impl {
   SteadyClock clock_;
   client::CallCounters counters_;
   RangeLock range_lock_;
+  client::ShardRing ring_;
   Lane demand_;
   Lane bulk_;
   client::Session session_;  // last: its end runs callbacks that use the rest
@@ -176,7 +216,7 @@ namespace {
 
 // An asynchronous call: what a thread that waits would have on its stack.
 template <typename Impl, typename CallOfKind>
-class Detached : public Call::Finisher {
+class Detached : public Operation::Finisher {
  public:
   using Done = std::function<void(Detached&)>;
 
@@ -225,6 +265,7 @@ SwapClient::SwapClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 SwapClient::~SwapClient() = default;
 
 uint64_t SwapClient::space_pages() const { return impl_->space_pages(); }
+SpaceKind SwapClient::space_kind() const { return impl_->space_kind(); }
 Duration SwapClient::patience() const { return impl_->patience(); }
 ClientStats SwapClient::stats() const { return impl_->stats(); }
 
@@ -235,6 +276,34 @@ template <typename Impl>
 Status CheckPages(Impl& impl, RequestKind kind, Ranges ranges, size_t bytes) {
   VSWAP_RETURN_IF_ERROR(impl.Check(ranges, kind == RequestKind::kStore));
   return CheckBytes(ranges, bytes);
+}
+
+// Of a store or load of one folio as one piece.
+template <typename Impl>
+Status CheckFolioPages(Impl& impl, RequestKind kind, const PageRange& range, size_t bytes) {
+  VSWAP_RETURN_IF_ERROR(CheckPages(impl, kind, {&range, 1}, bytes));
+  return CheckFolio(range);
+}
+
+template <typename Impl>
+Status CheckDuplicate(Impl& impl, Ranges ranges) {
+  VSWAP_RETURN_IF_ERROR(impl.CheckAllocated());
+  VSWAP_RETURN_IF_ERROR(impl.Check(ranges, true));
+  const uint64_t pages = TotalPages(ranges);
+  return pages <= kResultsMax ? Status()
+                              : InvalidField("ranges", std::to_string(pages) + " pages together",
+                                             "1.." + std::to_string(kResultsMax));
+}
+
+template <typename Impl>
+Status CheckAllocate(Impl& impl, uint32_t order, uint64_t count) {
+  VSWAP_RETURN_IF_ERROR(impl.CheckAllocated());
+  if (order > kOrderMax) {
+    return InvalidField("order", std::to_string(order), "0.." + std::to_string(kOrderMax));
+  }
+  return count >= 1 && count <= kResultsMax
+             ? Status()
+             : InvalidField("count", std::to_string(count), "1.." + std::to_string(kResultsMax));
 }
 
 template <typename CallOfKind, typename Impl, typename Bytes>
@@ -251,15 +320,26 @@ void BeginPages(Impl& impl, RequestKind kind, std::vector<PageRange> ranges, Byt
   async->Run(impl.ContextOf(kind), async->ranges(), bytes, std::span(async->codes()));
 }
 
-template <typename Impl>
-void BeginPlain(Impl& impl, RequestKind kind, std::vector<PageRange> ranges,
-                SwapClient::StatusDone done) {
+template <typename CallOfKind, typename Impl, typename Bytes>
+void BeginFolio(Impl& impl, RequestKind kind, Offset offset, Bytes bytes,
+                SwapClient::PagesDone done) {
+  const PageRange range = WholePages(offset, bytes.size());
+  if (Status status = CheckFolioPages(impl, kind, range, bytes.size()); !status.ok()) {
+    return done({std::move(status), {}});
+  }
+  BeginPages<CallOfKind>(impl, kind, {range}, bytes, std::move(done));
+}
+
+// `result`: of the finished call, for `done`.
+template <typename Impl, typename Done, typename Result>
+void BeginPlain(Impl& impl, RequestKind kind, std::vector<PageRange> ranges, Done done,
+                Result result) {
   if (Status status = impl.Check(ranges, kind == RequestKind::kFree); !status.ok()) {
     return done(std::move(status));
   }
   using Async = Detached<Impl, client::PlainCall>;
-  auto* const async =
-      new Async(impl, std::move(ranges), 0, [done](Async& self) { done(self.call().status()); });
+  auto* const async = new Async(impl, std::move(ranges), 0,
+                                [done, result](Async& self) { done(result(self.call())); });
   async->Run(impl.ContextOf(kind), kind, async->ranges());
 }
 
@@ -287,6 +367,15 @@ PagesResult ResultOfPages(Impl& impl, RequestKind kind, Ranges ranges, Bytes byt
 }
 
 template <typename CallOfKind, typename Impl, typename Bytes>
+PagesResult ResultOfFolio(Impl& impl, RequestKind kind, Offset offset, Bytes bytes) {
+  const PageRange range = WholePages(offset, bytes.size());
+  if (Status status = CheckFolioPages(impl, kind, range, bytes.size()); !status.ok()) {
+    return {std::move(status), {}};
+  }
+  return ResultOfPages<CallOfKind>(impl, kind, {&range, 1}, bytes);
+}
+
+template <typename CallOfKind, typename Impl, typename Bytes>
 Status CodesOfPages(Impl& impl, RequestKind kind, Offset offset, Bytes bytes,
                     std::span<PageCode> codes) {
   const PageRange range = WholePages(offset, bytes.size());
@@ -299,18 +388,79 @@ Status CodesOfPages(Impl& impl, RequestKind kind, Offset offset, Bytes bytes,
   return AwaitPages<CallOfKind>(impl, kind, {&range, 1}, bytes, codes);
 }
 
-template <typename Impl>
-Status AwaitPlain(Impl& impl, RequestKind kind, Ranges ranges) {
+Status StatusOf(const client::PlainCall& call) { return call.status(); }
+StatusOr<uint64_t> FreedBy(const client::PlainCall& call) {
+  return call.status().ok() ? StatusOr<uint64_t>(call.freed_pages()) : call.status();
+}
+
+template <typename Impl, typename Result>
+auto AwaitPlain(Impl& impl, RequestKind kind, Ranges ranges, Result result)
+    -> decltype(result(std::declval<const client::PlainCall&>())) {
   VSWAP_RETURN_IF_ERROR(impl.CheckMayBlock());
   VSWAP_RETURN_IF_ERROR(impl.Check(ranges, kind == RequestKind::kFree));
   Waiter waiter(impl.events());
   client::PlainCall call(impl.ContextOf(kind), kind, ranges, waiter);
   impl.Await(call, waiter);
-  return call.status();
+  return result(call);
+}
+
+template <typename Impl>
+PagesResult AwaitDuplicate(Impl& impl, Ranges ranges) {
+  PagesResult result;
+  result.status = impl.CheckMayBlock();
+  if (result.status.ok()) {
+    result.status = CheckDuplicate(impl, ranges);
+  }
+  if (result.status.ok()) {
+    result.codes.resize(TotalPages(ranges));
+    Waiter waiter(impl.events());
+    client::DuplicateCall call(impl.ContextOf(RequestKind::kDuplicate), ranges,
+                               std::span(result.codes), waiter);
+    impl.Await(call, waiter);
+    result.status = call.status();
+  }
+  return result;
+}
+
+StatusOr<std::vector<PageRange>> RangesOf(client::AllocateCall& call) {
+  return call.status().ok() ? StatusOr<std::vector<PageRange>>(call.TakeRanges()) : call.status();
 }
 
 StatusOr<SwapClient::Runs> RunsOf(client::ExtentsCall& call) {
   return call.status().ok() ? StatusOr<SwapClient::Runs>(call.TakeRuns()) : call.status();
+}
+StatusOr<SlotRun> FirstRunOf(client::ExtentsCall& call) {
+  return call.status().ok() ? StatusOr<SlotRun>(call.FirstRun()) : call.status();
+}
+
+// As far as one request can tell. What is past the space's end is for the check.
+PageRange WithinStripe(PageRange range, uint64_t space_pages) {
+  if (range.offset < space_pages && range.pages <= space_pages - range.offset) {
+    range.pages = std::min(range.pages, kStripePages - range.offset % kStripePages);
+  }
+  return range;
+}
+
+template <typename Impl, typename Result>
+auto AwaitExtents(Impl& impl, const PageRange& range, Result result)
+    -> decltype(result(std::declval<client::ExtentsCall&>())) {
+  VSWAP_RETURN_IF_ERROR(impl.CheckMayBlock());
+  VSWAP_RETURN_IF_ERROR(impl.Check({&range, 1}, false));
+  Waiter waiter(impl.events());
+  client::ExtentsCall call(impl.ContextOf(RequestKind::kExtents), {&range, 1}, waiter);
+  impl.Await(call, waiter);
+  return result(call);
+}
+
+template <typename Impl, typename Done, typename Result>
+void BeginExtents(Impl& impl, const PageRange& range, Done done, Result result) {
+  if (Status status = impl.Check({&range, 1}, false); !status.ok()) {
+    return done(std::move(status));
+  }
+  using Async = Detached<Impl, client::ExtentsCall>;
+  auto* const async =
+      new Async(impl, {range}, 0, [done, result](Async& self) { done(result(self.call())); });
+  async->Run(impl.ContextOf(RequestKind::kExtents), async->ranges());
 }
 
 }  // namespace
@@ -327,21 +477,54 @@ void SwapClient::LoadAsync(std::vector<PageRange> ranges, std::span<std::byte> b
 }
 
 void SwapClient::FreeAsync(std::vector<PageRange> ranges, StatusDone done) {
-  BeginPlain(*impl_, RequestKind::kFree, std::move(ranges), std::move(done));
+  BeginPlain(*impl_, RequestKind::kFree, std::move(ranges), std::move(done), StatusOf);
+}
+
+void SwapClient::FreeCountedAsync(std::vector<PageRange> ranges, CountDone done) {
+  BeginPlain(*impl_, RequestKind::kFree, std::move(ranges), std::move(done), FreedBy);
+}
+
+void SwapClient::StoreWholeAsync(Offset offset, ByteView bytes, PagesDone done) {
+  BeginFolio<client::WholeStoreCall>(*impl_, RequestKind::kStore, offset, bytes, std::move(done));
+}
+
+void SwapClient::LoadUnmixedAsync(Offset offset, std::span<std::byte> bytes, PagesDone done) {
+  BeginFolio<client::UnmixedLoadCall>(*impl_, RequestKind::kLoad, offset, bytes, std::move(done));
+}
+
+void SwapClient::AllocateAsync(uint32_t order, uint64_t count, RangesDone done) {
+  if (Status status = CheckAllocate(*impl_, order, count); !status.ok()) {
+    return done(std::move(status));
+  }
+  using Async = Detached<Impl, client::AllocateCall>;
+  auto* const async =
+      new Async(*impl_, {}, 0, [done](Async& self) { done(RangesOf(self.call())); });
+  async->Run(impl_->ContextOf(RequestKind::kAllocate), impl_->ring(),
+             client::AllocateCall::Wish{order, count});
+}
+
+void SwapClient::DuplicateAsync(std::vector<PageRange> ranges, PagesDone done) {
+  if (Status status = CheckDuplicate(*impl_, ranges); !status.ok()) {
+    return done({std::move(status), {}});
+  }
+  using Async = Detached<Impl, client::DuplicateCall>;
+  const uint64_t pages = TotalPages(ranges);
+  auto* const async = new Async(*impl_, std::move(ranges), pages, [done](Async& self) {
+    done({self.call().status(), std::move(self.codes())});
+  });
+  async->Run(impl_->ContextOf(RequestKind::kDuplicate), async->ranges(), std::span(async->codes()));
 }
 
 void SwapClient::PrefetchAsync(std::vector<PageRange> ranges, StatusDone done) {
-  BeginPlain(*impl_, RequestKind::kPrefetch, std::move(ranges), std::move(done));
+  BeginPlain(*impl_, RequestKind::kPrefetch, std::move(ranges), std::move(done), StatusOf);
 }
 
 void SwapClient::ExtentsAsync(PageRange range, RunsDone done) {
-  if (Status status = impl_->Check({&range, 1}, false); !status.ok()) {
-    return done(std::move(status));
-  }
-  using Async = Detached<Impl, client::ExtentsCall>;
-  auto* const async =
-      new Async(*impl_, {range}, 0, [done](Async& self) { done(RunsOf(self.call())); });
-  async->Run(impl_->ContextOf(RequestKind::kExtents), async->ranges());
+  BeginExtents(*impl_, range, std::move(done), RunsOf);
+}
+
+void SwapClient::BackingAsync(PageRange range, BackingDone done) {
+  BeginExtents(*impl_, WithinStripe(range, space_pages()), std::move(done), FirstRunOf);
 }
 
 PagesResult SwapClient::Store(Offset offset, ByteView bytes) {
@@ -368,28 +551,57 @@ Status SwapClient::Load(Offset offset, std::span<std::byte> bytes, std::span<Pag
   return CodesOfPages<client::LoadCall>(*impl_, RequestKind::kLoad, offset, bytes, codes);
 }
 
+PagesResult SwapClient::StoreWhole(Offset offset, ByteView bytes) {
+  return ResultOfFolio<client::WholeStoreCall>(*impl_, RequestKind::kStore, offset, bytes);
+}
+
+PagesResult SwapClient::LoadUnmixed(Offset offset, std::span<std::byte> bytes) {
+  return ResultOfFolio<client::UnmixedLoadCall>(*impl_, RequestKind::kLoad, offset, bytes);
+}
+
+StatusOr<std::vector<PageRange>> SwapClient::Allocate(uint32_t order, uint64_t count) {
+  VSWAP_RETURN_IF_ERROR(impl_->CheckMayBlock());
+  VSWAP_RETURN_IF_ERROR(CheckAllocate(*impl_, order, count));
+  Waiter waiter(impl_->events());
+  client::AllocateCall call(impl_->ContextOf(RequestKind::kAllocate), impl_->ring(), {order, count},
+                            waiter);
+  impl_->Await(call, waiter);
+  return RangesOf(call);
+}
+
+PagesResult SwapClient::Duplicate(Offset offset, uint64_t pages) {
+  const PageRange range{offset, pages};
+  return AwaitDuplicate(*impl_, {&range, 1});
+}
+
+PagesResult SwapClient::Duplicate(const std::vector<PageRange>& ranges) {
+  return AwaitDuplicate(*impl_, ranges);
+}
+
 Status SwapClient::Free(Offset offset, uint64_t pages) {
   const PageRange range{offset, pages};
-  return AwaitPlain(*impl_, RequestKind::kFree, {&range, 1});
+  return AwaitPlain(*impl_, RequestKind::kFree, {&range, 1}, StatusOf);
 }
 
 Status SwapClient::Free(const std::vector<PageRange>& ranges) {
-  return AwaitPlain(*impl_, RequestKind::kFree, ranges);
+  return AwaitPlain(*impl_, RequestKind::kFree, ranges, StatusOf);
+}
+
+StatusOr<uint64_t> SwapClient::FreeCounted(const std::vector<PageRange>& ranges) {
+  return AwaitPlain(*impl_, RequestKind::kFree, ranges, FreedBy);
 }
 
 Status SwapClient::Prefetch(Offset offset, uint64_t pages) {
   const PageRange range{offset, pages};
-  return AwaitPlain(*impl_, RequestKind::kPrefetch, {&range, 1});
+  return AwaitPlain(*impl_, RequestKind::kPrefetch, {&range, 1}, StatusOf);
 }
 
 StatusOr<SwapClient::Runs> SwapClient::Extents(Offset offset, uint64_t pages) {
-  const PageRange range{offset, pages};
-  VSWAP_RETURN_IF_ERROR(impl_->CheckMayBlock());
-  VSWAP_RETURN_IF_ERROR(impl_->Check({&range, 1}, false));
-  Waiter waiter(impl_->events());
-  client::ExtentsCall call(impl_->ContextOf(RequestKind::kExtents), {&range, 1}, waiter);
-  impl_->Await(call, waiter);
-  return RunsOf(call);
+  return AwaitExtents(*impl_, {offset, pages}, RunsOf);
+}
+
+StatusOr<SlotRun> SwapClient::Backing(Offset offset, uint64_t pages) {
+  return AwaitExtents(*impl_, WithinStripe({offset, pages}, space_pages()), FirstRunOf);
 }
 
 Status SwapClient::Close(Duration patience) { return impl_->Close(patience); }

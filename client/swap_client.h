@@ -24,10 +24,10 @@ namespace vswap {
 //
 // Thread-safe, but for Close and the destructor, which must come after all calls. Callbacks run one
 // at a time, on the client's own thread or on one that waits for its blocking call; or within the
-// call, if it is refused or its answer is there before it returns: hold no lock over a call that its
-// callback takes. They must be short and must not block; asynchronous calls may be made from them,
-// blocking ones are refused with FAILED_PRECONDITION. Bytes given to a call are borrowed until it is
-// answered, and must not change until then.
+// call, if it is refused or its answer is there before it returns: hold no lock over a call that
+// its callback takes. They must be short and must not block; asynchronous calls may be made from
+// them, blocking ones are refused with FAILED_PRECONDITION. Bytes given to a call are borrowed
+// until it is answered, and must not change until then.
 //
 // Statuses of every call: INVALID_ARGUMENT (names field and range); ABORTED with reason kFenced:
 // another client has taken the space over, which is final; UNAVAILABLE or DEADLINE_EXCEEDED:
@@ -39,10 +39,13 @@ class SwapClient {
   using StatusDone = std::function<void(Status)>;
   using Runs = std::vector<SlotRun>;
   using RunsDone = std::function<void(StatusOr<Runs>)>;
+  using BackingDone = std::function<void(StatusOr<SlotRun>)>;
+  using RangesDone = std::function<void(StatusOr<std::vector<PageRange>>)>;
+  using CountDone = std::function<void(StatusOr<uint64_t>)>;
 
   // Attaches to the space. FAILED_PRECONDITION (reason kAttached): another holder has it; NOT_FOUND
-  // (kUnknownSpace): there is none and create_pages is 0; UNAVAILABLE: no service within the
-  // patience.
+  // (kUnknownSpace): there is none and create_pages is 0; FAILED_PRECONDITION without a reason: it
+  // is not of the kind that the options name; UNAVAILABLE: no service within the patience.
   static StatusOr<std::unique_ptr<SwapClient>> Open(const ClientOptions& options);
   // Cancels calls under way. The space stays attached to the holder.
   ~SwapClient();
@@ -50,6 +53,7 @@ class SwapClient {
   SwapClient& operator=(const SwapClient&) = delete;
 
   uint64_t space_pages() const;
+  SpaceKind space_kind() const;
   Duration patience() const;
 
   // `bytes` holds the pages of the ranges end to end; no slot may be in them twice.
@@ -67,10 +71,43 @@ class SwapClient {
   Status Store(Offset offset, ByteView bytes, std::span<PageCode> codes);
   Status Load(Offset offset, std::span<std::byte> bytes, std::span<PageCode> codes);
 
-  // No slot may be in the ranges twice. Slots without a backing are no error.
+  // One folio: 2^order pages, order 0..9, at a multiple of their number. As one piece: all pages
+  // are stored, or what was behind them stays and each has the code of one that could not be
+  // stored.
+  PagesResult StoreWhole(Offset offset, ByteView bytes);
+  void StoreWholeAsync(Offset offset, ByteView bytes, PagesDone done);
+
+  // One folio, as above, only if all its slots have one kind of backing, and physical ones lie on
+  // the same nodes: else FAILED_PRECONDITION with reason kMixed and nothing is loaded; load smaller
+  // pieces, or page by page.
+  PagesResult LoadUnmixed(Offset offset, std::span<std::byte> bytes);
+  void LoadUnmixedAsync(Offset offset, std::span<std::byte> bytes, PagesDone done);
+
+  // Allocated spaces only, else FAILED_PRECONDITION. Hands out `count` (1..2^24) entries' extents
+  // of 2^order pages (order 0..9), each naturally aligned, with one reference and zeros in them.
+  // Those of one order that are allocated one after the other lie together where there is room.
+  // Fewer where the space has no more room, or the service failed meanwhile (the next call tells);
+  // RESOURCE_EXHAUSTED: none at all. Where the outcome is unknown, entries may stay allocated that
+  // nobody knows.
+  StatusOr<std::vector<PageRange>> Allocate(uint32_t order, uint64_t count);
+  void AllocateAsync(uint32_t order, uint64_t count, RangesDone done);
+
+  // Allocated spaces only, else FAILED_PRECONDITION. Adds a reference to each entry, once however
+  // often it has to be sent; no slot may be in the ranges twice, and they have up to 2^24 pages
+  // together. An entry with more than one reference cannot be stored to.
+  PagesResult Duplicate(Offset offset, uint64_t pages);
+  PagesResult Duplicate(const std::vector<PageRange>& ranges);
+  void DuplicateAsync(std::vector<PageRange> ranges, PagesDone done);
+
+  // Device spaces: the slots read as zeros. Allocated spaces: each entry loses one reference, and
+  // is gone with its last. No slot may be in the ranges twice. Slots without a backing, or entry,
+  // are no error.
   Status Free(Offset offset, uint64_t pages);
   Status Free(const std::vector<PageRange>& ranges);
   void FreeAsync(std::vector<PageRange> ranges, StatusDone done);
+  // The same, and tells of how many slots that had a backing, or references that were dropped.
+  StatusOr<uint64_t> FreeCounted(const std::vector<PageRange>& ranges);
+  void FreeCountedAsync(std::vector<PageRange> ranges, CountDone done);
 
   // A hint; not ordered with other calls.
   Status Prefetch(Offset offset, uint64_t pages);
@@ -79,6 +116,12 @@ class SwapClient {
   // The runs that cover the range, neighbours of different kinds. Not ordered with calls under way.
   StatusOr<Runs> Extents(Offset offset, uint64_t pages);
   void ExtentsAsync(PageRange range, RunsDone done);
+
+  // The first of these runs as far as it can be brought in as one piece: of one kind, and of
+  // physical pages on the same nodes. Ends at a multiple of 128 MiB at the latest, so a folio is
+  // never cut. Not ordered with calls under way.
+  StatusOr<SlotRun> Backing(Offset offset, uint64_t pages);
+  void BackingAsync(PageRange range, BackingDone done);
 
   ClientStats stats() const;
 

@@ -100,6 +100,7 @@ Command DeclareRun(CLI::App& app) {
   app.add_option("--seed", options->seed, "of content and order")->capture_default_str();
   return [client, options] {
     client->create_pages = options->pages;
+    client->kind = SpaceKind::kDevice;
     return RunWorkload(*client, *options);
   };
 }

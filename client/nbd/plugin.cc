@@ -151,6 +151,7 @@ ClientOptions OptionsFor(const std::string& space) {
   options.holder = parameters.holder.empty() ? DefaultHolder(space) : parameters.holder;
   options.take_over = parameters.take_over;
   options.create_pages = static_cast<uint64_t>(parameters.size_bytes) / kPageBytes;
+  options.kind = SpaceKind::kDevice;
   options.patience = std::chrono::seconds(parameters.patience_seconds);
   options.pages_max = static_cast<uint64_t>(parameters.in_flight_bytes) / kPageBytes;
   return options;

@@ -157,7 +157,7 @@ std::shared_ptr<Request> Shard::AdmitWith(const RequestHeader& header,
       duplicate->waiting.push_back(std::move(done));
       return nullptr;
     } else if (duplicate) {
-      answer.status = MakeError(StatusCode::kResourceExhausted,
+      answer.status = MakeError(ErrorReason::kNotServing,
                                 "too many duplicates of one request wait for its answer");
     }
   }

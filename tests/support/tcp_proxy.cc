@@ -75,6 +75,17 @@ int TcpProxy::damaged() const {
   return damaged_;
 }
 
+void TcpProxy::SwallowAnswers(bool swallow) {
+  MutexLock lock(mutex_);
+  swallow_ = swallow;
+  swallowed_ = 0;
+}
+
+uint64_t TcpProxy::swallowed() const {
+  MutexLock lock(mutex_);
+  return swallowed_;
+}
+
 void TcpProxy::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     std::vector<pollfd> fds = {{listener_, POLLIN, 0}};
@@ -132,8 +143,18 @@ bool TcpProxy::Carry(int from, int to, Direction direction) {
     return false;
   }
   bytes.resize(static_cast<size_t>(got));
+  if (Swallows(direction, bytes)) {
+    return true;
+  }
   Spoil(direction, bytes);
   return WriteAll(to, bytes);
+}
+
+bool TcpProxy::Swallows(Direction direction, const std::string& bytes) {
+  MutexLock lock(mutex_);
+  const bool swallows = swallow_ && direction == Direction::kToClient;
+  swallowed_ += swallows ? bytes.size() : 0;
+  return swallows;
 }
 
 void TcpProxy::Spoil(Direction direction, std::string& bytes) {

@@ -30,6 +30,10 @@ class TcpProxy {
   // one of the patterns (several, since a read may end within one). Counts damaged() from 0.
   void Damage(Direction direction, std::vector<std::string> patterns, int times);
   int damaged() const;
+  // From now on nothing that the server says arrives, until this is called with false.
+  void SwallowAnswers(bool swallow);
+  // Bytes that did not arrive since.
+  uint64_t swallowed() const;
 
  private:
   struct Pair {
@@ -41,6 +45,7 @@ class TcpProxy {
   // False when the connection has ended.
   bool Carry(int from, int to, Direction direction);
   void Spoil(Direction direction, std::string& bytes);
+  bool Swallows(Direction direction, const std::string& bytes);
 
   std::string server_host_;
   uint16_t server_port_ = 0;
@@ -52,6 +57,8 @@ class TcpProxy {
   std::vector<std::string> patterns_ GUARDED_BY(mutex_);
   int times_ GUARDED_BY(mutex_) = 0;
   int damaged_ GUARDED_BY(mutex_) = 0;
+  bool swallow_ GUARDED_BY(mutex_) = false;
+  uint64_t swallowed_ GUARDED_BY(mutex_) = 0;
   std::jthread thread_;
 };
 

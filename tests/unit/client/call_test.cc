@@ -74,16 +74,18 @@ class CallTest : public testing::Test {
     held.call->Start();
     return &held.result;
   }
+  template <typename CallOfKind = StoreCall>
   PagesResult* BeginStore(std::vector<PageRange> ranges) {
     bytes_.assign(CountPages(ranges) * kPageBytes, std::byte{1});
     Held& held = Hold(std::move(ranges));
-    held.call = std::make_unique<StoreCall>(context_, held.ranges, bytes_, held.codes, held);
+    held.call = std::make_unique<CallOfKind>(context_, held.ranges, bytes_, held.codes, held);
     return Begin(held);
   }
+  template <typename CallOfKind = LoadCall>
   PagesResult* BeginLoad(std::vector<PageRange> ranges) {
     bytes_.assign(CountPages(ranges) * kPageBytes, std::byte{0xee});
     Held& held = Hold(std::move(ranges));
-    held.call = std::make_unique<LoadCall>(context_, held.ranges, bytes_, held.codes, held);
+    held.call = std::make_unique<CallOfKind>(context_, held.ranges, bytes_, held.codes, held);
     return Begin(held);
   }
   static size_t CountPages(const std::vector<PageRange>& ranges) {
@@ -93,10 +95,15 @@ class CallTest : public testing::Test {
     }
     return pages;
   }
+  PagesResult* BeginDuplicate(std::vector<PageRange> ranges) {
+    Held& held = Hold(std::move(ranges));
+    held.call = std::make_unique<DuplicateCall>(context_, held.ranges, held.codes, held);
+    return Begin(held);
+  }
   void AnswerStore(const std::string& codes) {
     Request& request = sink_.Pop();
     Answer answer;
-    answer.kind = RequestKind::kStore;
+    answer.kind = request.kind;
     for (const char code : codes) {
       answer.codes.push_back(static_cast<PageCode>(code));
     }
@@ -142,7 +149,7 @@ class CallTest : public testing::Test {
   ManualExecutor clock_;
   ManualSink sink_;
   RequestPool pool_{64};
-  CallContext context_{clock_, sink_, pool_, kSpace, 64, seconds(60)};
+  OperationContext context_{clock_, sink_, pool_, kSpace, 64, seconds(60)};
   std::vector<std::byte> bytes_;
   std::vector<std::unique_ptr<Held>> held_;
   int finished_ = 0;
@@ -205,6 +212,38 @@ TEST_F(CallTest, UnavailableAndCorruptPagesOfAStoreAreSentAgainAlone) {
   EXPECT_TRUE(result->AllOk());
 }
 
+TEST_F(CallTest, ManyPagesOfALargeBatchAreSentAgain) {
+  const auto result = BeginStore({{0, 512}});
+  AnswerStore(std::string(512, '\x8'));
+  ASSERT_EQ(sink_.pending.size(), 1u);
+  EXPECT_EQ(ExtentsOf(*sink_.pending[0]), (std::vector<Extent>{{0, 512}}));
+  std::string half;
+  for (int i = 0; i < 256; ++i) {
+    half += "\1\x8";
+  }
+  AnswerStore(half);
+  EXPECT_EQ(ExtentsOf(*sink_.pending[0]).size(), 256u);
+  AnswerStore(std::string(256, '\1'));
+  EXPECT_TRUE(result->AllOk());
+}
+
+TEST_F(CallTest, MorePiecesThanARequestHasRoomForAreSentAgainAsAll) {
+  std::vector<PageRange> ranges;
+  std::string codes;
+  for (Offset i = 0; i < 128; ++i) {
+    ranges.push_back({10 * i, 3});
+    ranges.push_back({10 * i + 5, 1});
+    codes += "\x8\1\x8\x8";
+  }
+  const auto result = BeginStore(ranges);
+  AnswerStore(codes);
+  ASSERT_EQ(sink_.pending.size(), 1u);
+  EXPECT_EQ(sink_.pending[0]->pages, 512u);
+  EXPECT_EQ(ExtentsOf(*sink_.pending[0]).size(), 256u);
+  AnswerStore(std::string(512, '\1'));
+  EXPECT_TRUE(result->AllOk());
+}
+
 TEST_F(CallTest, UnavailablePagesAreGivenUpWhenPatienceIsOver) {
   const auto result = BeginStore({{0, 1}});
   AnswerStore("\x8");
@@ -236,7 +275,8 @@ TEST_F(CallTest, AFailedBatchFailsTheCallAndBeginsNoMore) {
   EXPECT_EQ(finished_, 1);
   EXPECT_EQ(result->status, status);
   EXPECT_EQ(std::ranges::count(result->codes, PageCode::kOk), ptrdiff_t{kBatchPagesMax});
-  EXPECT_EQ(std::ranges::count(result->codes, PageCode::kUnavailable), 20000 - ptrdiff_t{kBatchPagesMax});
+  EXPECT_EQ(std::ranges::count(result->codes, PageCode::kUnavailable),
+            20000 - ptrdiff_t{kBatchPagesMax});
 }
 
 TEST_F(CallTest, RefusalWithinSubmitEndsTheCallOnce) {
@@ -287,6 +327,100 @@ TEST_F(CallTest, UnavailablePagesOfALoadAreAskedForAgain) {
   AnswerLoad(std::byte{0x22}, "\x8");
   AnswerLoad(std::byte{0x22}, "\1");
   EXPECT_TRUE(result->AllOk());
+}
+
+TEST_F(CallTest, AWholeStoreIsOneRequestAndIsSentAgainAsAWhole) {
+  const auto result = BeginStore<WholeStoreCall>({{1024, 512}});
+  ASSERT_EQ(sink_.pending.size(), 1u);
+  for (const char code : {'\7', '\x8'}) {
+    EXPECT_TRUE(sink_.pending[0]->whole);
+    EXPECT_EQ(ExtentsOf(*sink_.pending[0]), (std::vector<Extent>{{1024, 512}}));
+    AnswerStore(std::string(512, code));
+    ASSERT_EQ(finished_, 0);
+    ASSERT_EQ(sink_.pending.size(), 1u);
+    EXPECT_EQ(sink_.pending[0]->pages, 512u);
+  }
+  AnswerStore(std::string(512, '\1'));
+  EXPECT_EQ(finished_, 1);
+  EXPECT_TRUE(result->AllOk());
+}
+
+TEST_F(CallTest, AWholeStoreWithoutRoomIsNotSentAgain) {
+  const auto result = BeginStore<WholeStoreCall>({{8, 4}});
+  AnswerStore("\4\4\4\4");
+  EXPECT_EQ(finished_, 1);
+  EXPECT_EQ(result->codes, std::vector(4, PageCode::kResourceExhausted));
+}
+
+TEST_F(CallTest, ALoadOfOneBackingIsAskedForAgainAsAWhole) {
+  const auto result = BeginLoad<UnmixedLoadCall>({{8, 4}});
+  EXPECT_TRUE(sink_.pending[0]->unmixed);
+  AnswerLoad(std::byte{0x22}, "\1\x8\1\1");
+  ASSERT_EQ(sink_.pending.size(), 1u);
+  EXPECT_TRUE(sink_.pending[0]->unmixed);
+  EXPECT_EQ(ExtentsOf(*sink_.pending[0]), (std::vector<Extent>{{8, 4}}));
+  AnswerLoad(std::byte{0x22}, "\1\1\1\1");
+  EXPECT_TRUE(result->AllOk());
+}
+
+TEST_F(CallTest, MixedBackingsAreTheStatusOfTheLoad) {
+  const auto result = BeginLoad<UnmixedLoadCall>({{8, 4}});
+  Refuse(MakeError(ErrorReason::kMixed, "mixed"));
+  EXPECT_EQ(finished_, 1);
+  EXPECT_EQ(ReasonOf(result->status), ErrorReason::kMixed);
+  EXPECT_EQ(result->codes, std::vector(4, PageCode::kUnavailable));
+  EXPECT_TRUE(sink_.pending.empty());
+}
+
+TEST_F(CallTest, ADuplicateIsCutAndNeverAskedForUnderANewSequence) {
+  const auto result = BeginDuplicate({{0, 600}});
+  ASSERT_EQ(sink_.pending.size(), 2u);
+  EXPECT_EQ(sink_.pending[0]->kind, RequestKind::kDuplicate);
+  EXPECT_EQ(sink_.pending[0]->pages, 512u);
+  AnswerStore(std::string(511, '\1') + "\2");
+  AnswerStore(std::string(87, '\1') + "\4");
+  EXPECT_EQ(finished_, 1);
+  EXPECT_TRUE(result->status.ok());
+  EXPECT_EQ(result->Find(PageCode::kNotFound), 511u);
+  EXPECT_EQ(result->Find(PageCode::kResourceExhausted), 599u);
+  EXPECT_EQ(sink_.submitted, 2u);
+}
+
+TEST_F(CallTest, AFreeCountsWhatAllItsBatchesFreed) {
+  Held& held = Hold({{0, 3 * kStripePages}});
+  auto call = std::make_unique<PlainCall>(context_, RequestKind::kFree, held.ranges, held);
+  PlainCall& free = *call;
+  held.call = std::move(call);
+  Begin(held);
+  ASSERT_EQ(sink_.pending.size(), 3u);
+  while (!sink_.pending.empty()) {
+    Request& request = sink_.Pop();
+    Answer answer;
+    answer.kind = RequestKind::kFree;
+    answer.freed_pages = 5;
+    request.owner->OnAnswer(request, answer);
+  }
+  EXPECT_EQ(finished_, 1);
+  EXPECT_EQ(free.freed_pages(), 15u);
+}
+
+TEST_F(CallTest, TheFirstRunIsNotJoinedWithItsNeighbours) {
+  Held& held = Hold({{0, 8}});
+  auto call = std::make_unique<ExtentsCall>(context_, held.ranges, held);
+  ExtentsCall& extents = *call;
+  held.call = std::move(call);
+  Begin(held);
+  Request& request = sink_.Pop();
+  Answer answer;
+  answer.kind = RequestKind::kExtents;
+  for (const uint32_t pages : {3, 5}) {
+    v1::BackingRun* run = answer.extents.add_runs();
+    run->set_pages(pages);
+    run->set_kind(v1::BACKING_KIND_PHYSICAL);
+  }
+  request.owner->OnAnswer(request, answer);
+  EXPECT_EQ(extents.FirstRun(), (SlotRun{3, BackingKind::kPhysical}));
+  EXPECT_EQ(extents.TakeRuns(), (SwapClient::Runs{{8, BackingKind::kPhysical}}));
 }
 
 TEST_F(CallTest, AnAnswerThatDoesNotFitIsAnError) {

@@ -81,6 +81,63 @@ TEST(Messages, EveryOtherKindIsWhatProtobufReads) {
   EXPECT_EQ(made(RequestKind::kPrefetch).prefetch().extents(0).pages(), 30u);
   EXPECT_EQ(made(RequestKind::kExtents).extents().extent().offset(), 100u);
   EXPECT_EQ(made(RequestKind::kExtents).extents().header().sequence(), 12u);
+  EXPECT_EQ(made(RequestKind::kDuplicate).duplicate().extents(0).pages(), 30u);
+  EXPECT_FALSE(made(RequestKind::kLoad).load().unmixed());
+  request.unmixed = true;
+  EXPECT_TRUE(made(RequestKind::kLoad).load().unmixed());
+}
+
+TEST(Messages, AWholeStoreKeepsItsPagesLast) {
+  const Page data = Filled(1);
+  Request request;
+  request.kind = RequestKind::kStore;
+  request.sequence = 12;
+  request.bytes = data.data();
+  request.Add({{100, 1}, 0});
+  request.whole = true;
+  PrepareStore(kHeader.space, kHeader.token, request);
+  v1::ExchangeRequest parsed;
+  const std::string message = Written(request);
+  ASSERT_TRUE(parsed.ParseFromString(message));
+  EXPECT_TRUE(parsed.store().whole());
+  EXPECT_EQ(parsed.store().pages(), std::string(kPageBytes, '\1'));
+  EXPECT_TRUE(SplitFrame(View(message)).ok());
+}
+
+TEST(Messages, AnAllocateIsWhatProtobufReadsAndItsAnswerWhatItWrites) {
+  Request request;
+  request.kind = RequestKind::kAllocate;
+  request.sequence = 12;
+  request.shard = 2;
+  request.order = 9;
+  request.count = 64;
+  v1::ExchangeRequest parsed;
+  ASSERT_TRUE(parsed.ParseFromString(Written(request)));
+  EXPECT_EQ(parsed.allocate().header().shard(), 2u);
+  EXPECT_EQ(parsed.allocate().order(), 9u);
+  EXPECT_EQ(parsed.allocate().count(), 64u);
+
+  v1::ExchangeResponse response;
+  response.set_id(12);
+  response.mutable_allocate()->set_shard_epoch(77);
+  response.mutable_allocate()->add_offsets(512);
+  response.mutable_allocate()->add_offsets(kSpacePagesMax - 512);
+  Answer answer;
+  const std::string message = response.SerializeAsString();
+  ASSERT_TRUE(ParseAnswer(View(message), answer).ok());
+  EXPECT_EQ(answer.epoch, 77u);
+  ASSERT_EQ(answer.offsets.size(), 2u);
+  EXPECT_EQ(answer.offsets[1], kSpacePagesMax - 512);
+  EXPECT_TRUE(CheckAnswer(request, answer).ok());
+
+  response.mutable_duplicate()->set_shard_epoch(78);
+  response.mutable_duplicate()->set_codes("\1\2");
+  const std::string codes = response.SerializeAsString();
+  ASSERT_TRUE(ParseAnswer(View(codes), answer).ok());
+  EXPECT_EQ(answer.kind, RequestKind::kDuplicate);
+  EXPECT_EQ(answer.epoch, 78u);
+  EXPECT_EQ(answer.codes[1], PageCode::kNotFound);
+  EXPECT_TRUE(answer.offsets.empty());
 }
 
 TEST(Messages, TheLargestHeadFits) {
@@ -153,6 +210,7 @@ TEST(Messages, AnswersAreWhatProtobufWrites) {
   ASSERT_TRUE(ParseAnswer(View(freed), answer).ok());
   EXPECT_EQ(answer.kind, RequestKind::kFree);
   EXPECT_EQ(answer.epoch, 78u);
+  EXPECT_EQ(answer.freed_pages, 5u);
   EXPECT_TRUE(answer.codes.empty());  // nothing is left of the answer before
 }
 

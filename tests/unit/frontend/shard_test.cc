@@ -188,7 +188,7 @@ TEST_F(ShardTest, DuplicatesThatWaitAreBounded) {
   }
   const auto refused = Admit(Header(1), {{0, 1}});
   ASSERT_EQ(refused->answers.size(), 1u);
-  EXPECT_EQ(refused->answers[0].status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(Refusal(*refused), ErrorReason::kNotServing);
 }
 
 TEST_F(ShardTest, WhatIsBelowTheFloorOrOlderOnTheSlotIsSuperseded) {
