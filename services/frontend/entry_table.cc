@@ -16,16 +16,25 @@ SpaceCounts& SpaceCounts::operator+=(const SpaceCounts& other) {
 }
 
 const EntryTable::Cluster* EntryTable::Find(SpaceId space, Offset offset) const {
-  const auto it = clusters_.find(KeyOf(space, offset));
-  return it == clusters_.end() ? nullptr : it->second.get();
+  const Key key = KeyOf(space, offset);
+  if (last_cluster_ != nullptr && last_key_ == key) {
+    return last_cluster_;
+  }
+  const auto it = clusters_.find(key);
+  if (it == clusters_.end()) {
+    return nullptr;
+  }
+  last_key_ = key;
+  last_cluster_ = it->second.get();
+  return last_cluster_;
 }
 
 EntryTable::Cluster& EntryTable::FindOrMake(SpaceId space, Offset offset) {
-  PoolPtr<Cluster>& cluster = clusters_[KeyOf(space, offset)];
-  if (!cluster) {
-    cluster = MakeInPool<Cluster>(pool_);
+  if (Find(space, offset) == nullptr) {
+    last_key_ = KeyOf(space, offset);
+    last_cluster_ = (clusters_[last_key_] = MakeInPool<Cluster>(pool_)).get();
   }
-  return *cluster;
+  return *last_cluster_;
 }
 
 Entry EntryTable::Get(SpaceId space, Offset offset) const {
@@ -46,7 +55,7 @@ Entry EntryTable::Publish(SpaceId space, Offset offset, Entry entry) {
   cluster.words_used += (entry.word.bits() != 0) - (old.word.bits() != 0);
   Count(space, old, -1);
   Count(space, entry, +1);
-  DropIfEmpty(space, offset);
+  DropIfEmpty(cluster, space, offset);
   return old;
 }
 
@@ -54,7 +63,7 @@ void EntryTable::MarkSeen(SpaceId space, Offset offset, bool seen) {
   Cluster& cluster = FindOrMake(space, offset);
   Companion& companion = cluster.companions[offset % kClusterSlots];
   companion = companion.WithSeen(seen);
-  DropIfEmpty(space, offset);
+  DropIfEmpty(cluster, space, offset);
 }
 
 EntryTable::InFlight& EntryTable::InFlightOf(SpaceId space, Offset offset) {
@@ -82,13 +91,13 @@ void EntryTable::Settle(SpaceId space, Offset offset) {
   if (--cluster.slots_in_flight == 0) {
     cluster.in_flight.reset();
   }
-  DropIfEmpty(space, offset);
+  DropIfEmpty(cluster, space, offset);
 }
 
-void EntryTable::DropIfEmpty(SpaceId space, Offset offset) {
-  const auto it = clusters_.find(KeyOf(space, offset));
-  if (it->second->words_used == 0 && it->second->slots_in_flight == 0) {
-    clusters_.erase(it);
+void EntryTable::DropIfEmpty(const Cluster& cluster, SpaceId space, Offset offset) {
+  if (cluster.words_used == 0 && cluster.slots_in_flight == 0) {
+    last_cluster_ = nullptr;
+    clusters_.erase(KeyOf(space, offset));
   }
 }
 

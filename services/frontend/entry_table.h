@@ -7,6 +7,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "absl/container/flat_hash_map.h"
 #include "services/common/ids.h"
 #include "services/frontend/backing.h"
 #include "services/frontend/slab_pool.h"
@@ -33,7 +34,7 @@ struct SpaceCounts {
 // The entries of one shard: clusters of 512 slots, which exist only while they hold a word or a change under way.
 //
 // 12 bytes a slot plus about 100 a cluster; bad at sparse use, where a lone slot costs a whole cluster (6 KiB).
-// Externally synchronised: by the mutex of its shard.
+// Externally synchronised, also reads: by the mutex of its shard.
 class EntryTable {
  public:
   // Changes of a slot that have begun and are not yet published.
@@ -108,10 +109,13 @@ class EntryTable {
   const Cluster* Find(SpaceId space, Offset offset) const;
   Cluster& FindOrMake(SpaceId space, Offset offset);
   void Count(SpaceId space, const Entry& entry, int64_t sign);
-  void DropIfEmpty(SpaceId space, Offset offset);
+  void DropIfEmpty(const Cluster& cluster, SpaceId space, Offset offset);
 
   SlabPool pool_{sizeof(Cluster)};  // before the clusters, which it outlives
-  std::unordered_map<Key, PoolPtr<Cluster>, KeyHash> clusters_;
+  absl::flat_hash_map<Key, PoolPtr<Cluster>, KeyHash> clusters_;
+  // The cluster that was found last: a batch's slots are neighbours. Null: none.
+  mutable Key last_key_{};
+  mutable Cluster* last_cluster_ = nullptr;
   std::unordered_map<SpaceId, SpaceCounts> counts_;
 };
 
