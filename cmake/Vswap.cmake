@@ -4,13 +4,26 @@
 
 add_library(vswap_options INTERFACE)
 target_include_directories(vswap_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
-target_compile_options(
-  vswap_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor
-                          -Woverloaded-virtual -Werror)
+# g++ judges warnings; clang's differ, and it only builds the sanitizers' presets.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(
+    vswap_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor
+                            -Woverloaded-virtual -Werror)
+endif()
 if(VSWAP_SANITIZE)
   add_compile_options(-fsanitize=${VSWAP_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${VSWAP_SANITIZE})
 endif()
+if(VSWAP_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+# The tests' own code, which sanitizers build for the suite: half as long to compile as -O1 with all
+# checks (one file of 400 lines on GoogleTest: 15.6 s with both sanitizers, 6.2 s so).
+set(VSWAP_QUICK_OPTIONS -O0 -fno-sanitize=undefined)
+# What sanitizers are told; each suppression says why.
+set(VSWAP_SANITIZER_ENVIRONMENT
+    TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/sanitize/tsan.supp
+    UBSAN_OPTIONS=print_stacktrace=1)
 
 function(vswap_library NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
@@ -33,6 +46,17 @@ function(vswap_test NAME)
   add_executable(${NAME} ${ARG_SOURCES})
   set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${NAME} PRIVATE ${ARG_LIBS} vswap_options GTest::gmock GTest::gtest_main)
+  if(VSWAP_CORES_ONLY)
+    target_compile_options(${NAME} PRIVATE ${VSWAP_QUICK_OPTIONS})
+    # After kill -9 a sanitizer has nothing to say.
+    if(ARG_LABEL STREQUAL "crash")
+      set_target_properties(${NAME} PROPERTIES EXCLUDE_FROM_ALL TRUE)
+      return()
+    endif()
+  endif()
   add_test(NAME ${NAME} COMMAND ${NAME} ${ARG_ARGS})
   set_tests_properties(${NAME} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
+  if(VSWAP_SANITIZE)
+    set_tests_properties(${NAME} PROPERTIES ENVIRONMENT "${VSWAP_SANITIZER_ENVIRONMENT}")
+  endif()
 endfunction()
