@@ -58,6 +58,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& frontend) {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // In gRPC this one is the time a connection may take to come about.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 2000);
+  // The session sends again what must be; gRPC's own retries would keep copies of messages.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetMaxReceiveMessageSize(kMessageBytesLimit);
   arguments.SetMaxSendMessageSize(kMessageBytesLimit);
   grpc::ResourceQuota quota("vswap_client");

@@ -6,22 +6,22 @@
 
 namespace vswap::client {
 
-void Batch::Add(const Piece& piece) {
-  pages += piece.extent.pages;
-  if (!pieces.empty()) {
-    Piece& last = pieces.back();
-    if (last.extent.offset + last.extent.pages == piece.extent.offset &&
-        last.page + last.extent.pages == piece.page) {
-      last.extent.pages += piece.extent.pages;
-      return;
-    }
+Batcher::~Batcher() {
+  for (Request* request : open_) {
+    pool_.PutBack(*request);
   }
-  pieces.push_back(piece);
+  if (spare_ != nullptr) {
+    pool_.PutBack(*spare_);
+  }
 }
 
-Batcher::Batcher(SpaceId space, uint32_t shard_count, const Limits& limits,
-                 std::vector<PageRange> ranges)
-    : space_(space), shard_count_(shard_count), limits_(limits), ranges_(std::move(ranges)) {}
+void Batcher::AddRoom(Request& request) {
+  if (done_ || spare_ != nullptr) {
+    return pool_.PutBack(request);
+  }
+  request.Reset();
+  spare_ = &request;
+}
 
 std::optional<Piece> Batcher::Cut() {
   while (range_ < ranges_.size() && in_range_ == ranges_[range_].pages) {
@@ -42,34 +42,63 @@ std::optional<Piece> Batcher::Cut() {
   return piece;
 }
 
-std::optional<Batch> Batcher::Next() {
+Request* Batcher::Empty() {
+  return spare_ != nullptr ? std::exchange(spare_, nullptr) : pool_.TryTake();
+}
+
+std::optional<size_t> Batcher::Open(ShardId shard) {
+  for (size_t i = 0; i < open_.size(); ++i) {
+    if (open_[i]->shard == shard) {
+      return i;
+    }
+  }
+  Request* const request = open_.full() ? nullptr : Empty();
+  if (request == nullptr) {
+    return std::nullopt;
+  }
+  request->shard = shard;
+  open_.push_back(request);
+  return open_.size() - 1;
+}
+
+Request* Batcher::TakeOpen(size_t at) {
+  if (at == open_.size()) {
+    return nullptr;
+  }
+  Request* const request = open_[at];
+  open_.erase(at);
+  return request;
+}
+
+Request* Batcher::Next() {
   while (true) {
     const std::optional<Piece> piece = carry_ ? std::exchange(carry_, std::nullopt) : Cut();
     if (!piece) {
-      break;
+      done_ = open_.empty();
+      return TakeOpen(0);
     }
     const ShardId shard = ShardOf(space_, piece->extent.offset, shard_count_);
-    Batch& batch = open_[shard];
-    batch.shard = shard;
+    const std::optional<size_t> at = Open(shard);
+    if (!at) {
+      carry_ = piece;
+      return TakeOpen(0);
+    }
+    Request& request = *open_[*at];
     // A piece is never cut to fill a batch up: aligned requests of a caller stay whole.
-    const bool fits = batch.pages + piece->extent.pages <= limits_.pages_max &&
-                      batch.pieces.size() < limits_.pieces_max;
+    const bool fits = request.pages + piece->extent.pages <= limits_.pages_max &&
+                      request.pieces.size() < limits_.pieces_max;
     if (!fits) {
       carry_ = piece;
-      return std::move(open_.extract(shard).mapped());
+      return TakeOpen(*at);
     }
-    batch.Add(*piece);
-    if (batch.pages == limits_.pages_max) {
-      return std::move(open_.extract(shard).mapped());
+    request.Add(*piece);
+    if (request.pages == limits_.pages_max) {
+      return TakeOpen(*at);
     }
   }
-  if (open_.empty()) {
-    return std::nullopt;
-  }
-  return std::move(open_.extract(open_.begin()).mapped());
 }
 
-Status ValidateRanges(const std::vector<PageRange>& ranges, uint64_t space_pages, bool distinct) {
+Status ValidateRanges(std::span<const PageRange> ranges, uint64_t space_pages, bool distinct) {
   if (ranges.empty()) {
     return InvalidField("ranges", "0 long", "at least 1");
   }
@@ -87,7 +116,7 @@ Status ValidateRanges(const std::vector<PageRange>& ranges, uint64_t space_pages
   if (!distinct || ranges.size() == 1) {
     return Status();
   }
-  std::vector<PageRange> sorted = ranges;
+  std::vector<PageRange> sorted(ranges.begin(), ranges.end());
   std::ranges::sort(sorted, {}, &PageRange::offset);
   const auto twice = std::ranges::adjacent_find(
       sorted, [](const PageRange& a, const PageRange& b) { return a.offset + a.pages > b.offset; });

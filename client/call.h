@@ -1,11 +1,10 @@
 #pragma once
 
-#include <functional>
-#include <memory>
-#include <optional>
-#include <vector>
+#include <map>
+#include <span>
 
 #include "client/batcher.h"
+#include "client/range_lock.h"
 #include "client/request.h"
 #include "client/swap_client.h"
 
@@ -15,6 +14,7 @@ namespace vswap::client {
 struct CallContext {
   const Clock& clock;
   RequestSink& sink;
+  RequestPool& pool;
   SpaceId space = 0;
   uint32_t shard_count = 0;
   Duration patience{};
@@ -22,114 +22,124 @@ struct CallContext {
 
 // One call of the API on its way: cut into batches, of which at most kBatchesMax are in the sink at
 // once, and pages that the service could not serve now are asked for again until the patience is
-// over.
+// over. A call on slots that change waits in the range lock until it is granted.
 //
 // The batches of a call touch different slots, so their order does not matter; a page that is
-// stored again goes with a new sequence, after the answer to the old one. Thread-safe; kept alive
-// by its own requests.
-class Call : public std::enable_shared_from_this<Call> {
+// stored again goes with a new sequence, after the answer to the old one. Lives where its caller
+// wants, and allocates nothing: ranges, bytes and codes are borrowed until it has finished.
+// Thread-safe.
+class Call : public RequestOwner, public RangeLock::Ticket {
  public:
   static constexpr size_t kBatchesMax = 16;
 
-  Call(const CallContext& context, RequestKind kind, Lane lane, std::vector<PageRange> ranges);
-  virtual ~Call() = default;
+  // Told once that everything is answered; the call may be gone after that.
+  class Finisher {
+   public:
+    virtual ~Finisher() = default;
+    virtual void OnFinished() = 0;
+  };
+
+  Call(const CallContext& context, RequestKind kind, Lane lane, std::span<const PageRange> ranges,
+       Finisher& finisher);
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  RequestKind kind() const { return kind_; }
+  std::span<const PageRange> ranges() const { return ranges_; }
+  // Once, before Start: what the first batch lies in, so that a call that has begun never waits for
+  // another one.
+  void AddRoom(Request& request);
   // Once.
   void Start() { Pump(); }
+  // For whoever counts.
+  void set_begun(TimePoint begun) { begun_ = begun; }
+  TimePoint begun() const { return begun_; }
+  // When finished: the first failure of a batch.
+  const Status& status() const { return result_; }
 
  protected:
   // Adds what only this kind of request has.
-  virtual void Fill(const Batch&, Request*) {}
+  virtual void Fill(Request&) {}
   // The batch failed as a whole.
-  virtual void Fail(const Batch&) {}
-  // Takes an answer with all pages' results. Pages to be asked for again go into `again`; `last`
-  // means that there is no more patience. `tries`: how often these pages were sent.
-  virtual void Take(const Batch& batch, const Answer& answer, int tries, bool last,
-                    Batch* again) = 0;
-  // Everything is answered; with the first failure of a batch.
-  virtual void Finished(Status status) = 0;
+  virtual void Fail(const Request&) {}
+  // Takes an answer with all pages' results. Slots to be asked for again go into `again`; `last`
+  // means that there is no more patience.
+  virtual void Take(const Request& request, const Answer& answer, bool last, Pieces& again) = 0;
 
-  const CallContext context_;
+  const CallContext& context_;
 
  private:
-  struct Attempt {
-    Batch batch;
-    int tries = 0;
-    TimePoint deadline{};
-    Duration backoff{};
-  };
+  void Granted() override { Start(); }
+  void OnAnswer(Request& request, const Answer& answer) override;
   void Pump();
-  std::optional<Batch> NextBatch() REQUIRES(mutex_);
-  void Submit(Attempt attempt);
-  void OnAnswer(const Request& request, Attempt attempt, const Answer& answer);
-  void Retry(Attempt attempt, Batch again);
+  Request* NextBatch() REQUIRES(mutex_);
+  void Submit(Request& request);
+  void Retry(Request& request, const Pieces& again);
 
   const RequestKind kind_;
   const Lane lane_;
+  const std::span<const PageRange> ranges_;
+  Finisher& finisher_;
+  TimePoint begun_{};
   Mutex mutex_;
   Batcher batcher_ GUARDED_BY(mutex_);
-  bool cut_ GUARDED_BY(mutex_) = false;      // the batcher is empty
   bool pumping_ GUARDED_BY(mutex_) = false;  // some thread is in Pump
   bool finished_ GUARDED_BY(mutex_) = false;
   size_t running_ GUARDED_BY(mutex_) = 0;
   Status status_ GUARDED_BY(mutex_);
+  Status result_;
 };
 
+// `codes`: one a page of the ranges.
 class StoreCall : public Call {
  public:
-  StoreCall(const CallContext& context, std::vector<PageRange> ranges, ByteView bytes,
-            SwapClient::PagesDone done);
+  StoreCall(const CallContext& context, std::span<const PageRange> ranges, ByteView bytes,
+            std::span<PageCode> codes, Finisher& finisher);
 
  private:
-  void Fill(const Batch& batch, Request* request) override;
-  void Fail(const Batch& batch) override;
-  void Take(const Batch& batch, const Answer& answer, int tries, bool last, Batch* again) override;
-  void Finished(Status status) override;
+  void Fill(Request& request) override;
+  void Fail(const Request& request) override;
+  void Take(const Request& request, const Answer& answer, bool last, Pieces& again) override;
 
   const ByteView bytes_;
-  std::vector<PageCode> codes_;  // batches write different elements
-  const SwapClient::PagesDone done_;
+  const std::span<PageCode> codes_;  // batches write different elements
 };
 
 class LoadCall : public Call {
  public:
-  LoadCall(const CallContext& context, std::vector<PageRange> ranges, std::span<std::byte> bytes,
-           SwapClient::PagesDone done);
+  LoadCall(const CallContext& context, std::span<const PageRange> ranges,
+           std::span<std::byte> bytes, std::span<PageCode> codes, Finisher& finisher);
 
  private:
-  void Fill(const Batch& batch, Request* request) override;
-  void Fail(const Batch& batch) override;
-  void Take(const Batch& batch, const Answer& answer, int tries, bool last, Batch* again) override;
-  void Finished(Status status) override;
+  void Fill(Request& request) override;
+  void Fail(const Request& request) override;
+  void Take(const Request& request, const Answer& answer, bool last, Pieces& again) override;
 
   const std::span<std::byte> bytes_;
-  std::vector<PageCode> codes_;  // batches write different elements
-  const SwapClient::PagesDone done_;
+  const std::span<PageCode> codes_;  // batches write different elements
 };
 
 // A free or a prefetch.
 class PlainCall : public Call {
  public:
-  PlainCall(const CallContext& context, RequestKind kind, std::vector<PageRange> ranges,
-            SwapClient::StatusDone done);
+  PlainCall(const CallContext& context, RequestKind kind, std::span<const PageRange> ranges,
+            Finisher& finisher);
 
  private:
-  void Take(const Batch&, const Answer&, int, bool, Batch*) override {}
-  void Finished(Status status) override { done_(std::move(status)); }
-
-  const SwapClient::StatusDone done_;
+  void Take(const Request&, const Answer&, bool, Pieces&) override {}
 };
 
 class ExtentsCall : public Call {
  public:
-  ExtentsCall(const CallContext& context, PageRange range, SwapClient::RunsDone done);
+  ExtentsCall(const CallContext& context, std::span<const PageRange> ranges, Finisher& finisher);
+  // When finished without a failure: the runs in order, neighbours of different kinds.
+  SwapClient::Runs TakeRuns();
 
  private:
-  void Take(const Batch& batch, const Answer& answer, int tries, bool last, Batch* again) override;
-  void Finished(Status status) override;
+  void Take(const Request& request, const Answer& answer, bool last, Pieces& again) override;
 
-  Mutex mutex_;
-  std::map<uint64_t, SwapClient::Runs> parts_ GUARDED_BY(mutex_);  // by their first page
-  const SwapClient::RunsDone done_;
+  Mutex parts_mutex_;
+  std::map<uint64_t, SwapClient::Runs> parts_ GUARDED_BY(parts_mutex_);  // by their first page
 };
 
 }  // namespace vswap::client

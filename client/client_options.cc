@@ -8,7 +8,7 @@
 namespace vswap {
 namespace {
 
-constexpr size_t kNameBytesMax = 255;
+constexpr uint64_t kBatchesMax = 65536;
 
 Status CheckName(std::string_view field, const std::string& name) {
   return !name.empty() && name.size() <= kNameBytesMax
@@ -41,6 +41,9 @@ Status Validate(const ClientOptions& options) {
   }
   if (options.pages_max == 0) {
     return InvalidField("pages_max", "0", "1 and up");
+  }
+  if (options.batches_max == 0 || options.batches_max > kBatchesMax) {
+    return InvalidField("batches_max", std::to_string(options.batches_max), "1..65536");
   }
   return Status();
 }

@@ -8,6 +8,8 @@
 
 namespace vswap {
 
+inline constexpr size_t kNameBytesMax = 255;  // of spaces and holders
+
 struct ClientOptions {
   std::string frontend;       // HOST:PORT
   std::string space;          // name, 1..255 bytes
@@ -17,8 +19,11 @@ struct ClientOptions {
   // How long a request, and Open, go on trying while the service is away. Above 0.
   Duration patience = std::chrono::seconds(60);
 
-  // Pages under way, loads and the rest counted apart; over that, callers wait.
+  // What may be under way, loads and the rest counted apart; over that, callers wait. Pages: of
+  // calls that were let in. Batches: each of up to 512 pages, for which memory of about 16 KiB is
+  // taken at the start.
   uint64_t pages_max = 16384;
+  uint64_t batches_max = 128;
 };
 
 // INVALID_ARGUMENT names the field and its range.

@@ -28,6 +28,10 @@ class Gate {
     }
     room_.NotifyAll();
   }
+  uint64_t used() {
+    MutexLock lock(mutex_);
+    return used_;
+  }
 
  private:
   const uint64_t limit_;

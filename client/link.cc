@@ -73,9 +73,7 @@ void Link::StartStream() {
       handlers_.up(stream_);
     }
   };
-  handlers.message = [this, name](const grpc::ByteBuffer& message) {
-    handlers_.message(*name, message);
-  };
+  handlers.message = [this, name](grpc::ByteBuffer& message) { handlers_.message(*name, message); };
   handlers.written = [this] { handlers_.written(); };
   handlers.ended = [this, name](Status why) { OnEnded(*name, std::move(why)); };
   stream_ = std::make_shared<Stream>(channel_, events_, std::move(handlers));

@@ -14,15 +14,15 @@ namespace vswap::client {
 // One connection to the front-end that is kept up: a channel, and an Exchange stream on it that is
 // begun again, after asking for the shard map, whenever it ends.
 //
-// Thread-confined to the event queue's thread, where the handlers run too; Start comes before that
-// thread. A failed attempt is followed by a longer pause, up to kPauseMax.
+// Runs within the event queue's events and ticks only, and so do its handlers; Start comes before
+// them. A failed attempt is followed by a longer pause, up to kPauseMax.
 class Link {
  public:
   struct Handlers {
     std::function<void(std::shared_ptr<Stream>)> up;
     std::function<void(Status why)> down;  // after `up`, or after an attempt that failed
     std::function<void(const v1::ShardMap&)> map;
-    std::function<void(const Stream*, const grpc::ByteBuffer&)> message;
+    std::function<void(const Stream*, grpc::ByteBuffer&)> message;
     std::function<void()> written;
   };
   static constexpr Duration kPauseMin = std::chrono::milliseconds(20);

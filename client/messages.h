@@ -1,7 +1,6 @@
 #pragma once
 
-#include <optional>
-#include <string>
+#include <span>
 
 #include "client/request.h"
 
@@ -15,15 +14,21 @@ struct SendHeader {
   Sequence floor = 0;
 };
 
+// The most bytes that an ExchangeRequest has before its page bytes.
+inline constexpr size_t kRequestHeadBytesMax = 16384;
+
 // Fills encodings and checksums of a store. The request's sequence is set.
-void PrepareStore(SpaceId space, Token token, Request* request);
+void PrepareStore(SpaceId space, Token token, Request& request);
 
-// The ExchangeRequest up to its page bytes; `pages` are those bytes, borrowed from the request.
-std::string MakeRequestHead(const SendHeader& header, const Request& request,
-                            std::vector<ByteView>* pages);
+// The bytes of the pages that go with the request.
+size_t WirePageBytes(const Request& request);
+// An ExchangeRequest within `room`, which has kRequestHeadBytesMax bytes more than WirePageBytes:
+// the page bytes, copied, end it at its end. The result is the part that was written.
+std::span<std::byte> WriteRequest(const SendHeader& header, const Request& request,
+                                  std::span<std::byte> room);
 
-// An ExchangeResponse. INVALID_ARGUMENT: not one.
-StatusOr<Answer> ParseAnswer(ByteView message);
+// An ExchangeResponse into `answer`, which borrows from it. INVALID_ARGUMENT: not one.
+Status ParseAnswer(ByteView message, Answer& answer);
 // That the answer has what the request asked for, page by page.
 Status CheckAnswer(const Request& request, const Answer& answer);
 

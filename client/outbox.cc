@@ -1,62 +1,72 @@
 #include "client/outbox.h"
 
 #include <algorithm>
-#include <utility>
 
 namespace vswap::client {
 
-void Outbox::Add(RequestPtr request, TimePoint now) {
-  request->deadline = now + request->patience;
-  const Sequence sequence = request->sequence;
-  waiting_.emplace(sequence, std::move(request));
+void Outbox::Wait(Request& request) {
+  Request* place = waiting_.Last();
+  while (place != nullptr && place->sequence > request.sequence) {
+    place = waiting_.Before(*place);
+  }
+  waiting_.InsertAfter(place, request);
 }
 
-RequestPtr Outbox::TakeNext(TimePoint now) {
+void Outbox::Add(Request& request, TimePoint now) {
+  request.deadline = now + request.patience;
+  Wait(request);
+}
+
+Request* Outbox::TakeNext(TimePoint now) {
   if (in_flight_.size() >= limits_.requests_max) {
     return nullptr;
   }
-  const auto next = std::ranges::find_if(
-      waiting_, [now](const auto& entry) { return entry.second->not_before <= now; });
-  if (next == waiting_.end()) {
-    return nullptr;
+  Request* next = waiting_.First();
+  while (next != nullptr && next->not_before > now) {
+    next = waiting_.After(*next);
   }
-  const RequestPtr request = next->second;
-  if (!in_flight_.empty() && in_flight_bytes_ + request->bytes > limits_.bytes_max) {
+  if (next == nullptr ||
+      (!in_flight_.empty() && in_flight_bytes_ + next->page_bytes > limits_.bytes_max)) {
     return nullptr;
   }
   if (in_flight_.empty()) {
     last_answer_ = std::max(last_answer_, now);  // the silence begins now
   }
-  if (!request->was_sent) {
-    request->was_sent = true;
-    request->deadline = now + request->patience;
+  if (!next->was_sent) {
+    next->was_sent = true;
+    next->deadline = now + next->patience;
   }
-  request->sent_at = now;
-  in_flight_.insert(waiting_.extract(next));
-  in_flight_bytes_ += request->bytes;
+  next->sent_at = now;
+  waiting_.Remove(*next);
+  in_flight_.PushBack(*next);
+  in_flight_bytes_ += next->page_bytes;
+  return next;
+}
+
+Request* Outbox::Find(Sequence sequence) const {
+  Request* request = in_flight_.First();
+  while (request != nullptr && request->sequence != sequence) {
+    request = in_flight_.After(*request);
+  }
   return request;
 }
 
-RequestPtr Outbox::Find(Sequence sequence) const {
-  const auto it = in_flight_.find(sequence);
-  return it == in_flight_.end() ? nullptr : it->second;
+void Outbox::Remove(Request& request) {
+  in_flight_.Remove(request);
+  in_flight_bytes_ -= request.page_bytes;
 }
 
-void Outbox::Remove(const RequestPtr& request) {
-  if (in_flight_.erase(request->sequence) == 1) {
-    in_flight_bytes_ -= request->bytes;
-  }
-}
-
-void Outbox::PutBack(const RequestPtr& request, TimePoint now) {
+void Outbox::PutBack(Request& request, TimePoint now) {
   Remove(request);
-  request->backoff = std::clamp(request->backoff * 2, limits_.backoff_min, limits_.backoff_max);
-  request->not_before = now + request->backoff;
-  waiting_.emplace(request->sequence, request);
+  request.backoff = std::clamp(request.backoff * 2, limits_.backoff_min, limits_.backoff_max);
+  request.not_before = now + request.backoff;
+  Wait(request);
 }
 
 void Outbox::PutAllBack() {
-  waiting_.merge(in_flight_);
+  while (Request* request = in_flight_.PopFront()) {
+    Wait(*request);
+  }
   in_flight_bytes_ = 0;
 }
 
@@ -64,10 +74,9 @@ bool Outbox::Silent(TimePoint now) const {
   if (in_flight_.empty()) {
     return false;
   }
+  // The oldest sending is the first.
   return now - last_answer_ > limits_.silence_max ||
-         std::ranges::any_of(in_flight_, [&](const auto& entry) {
-           return now - entry.second->sent_at > limits_.answer_max;
-         });
+         now - in_flight_.First()->sent_at > limits_.answer_max;
 }
 
 bool Outbox::Expired(const Request& request, TimePoint now) const {
@@ -75,30 +84,28 @@ bool Outbox::Expired(const Request& request, TimePoint now) const {
   return now > request.deadline && (request.was_sent || now - last_answer_ > request.patience);
 }
 
-std::vector<RequestPtr> Outbox::TakeExpired(TimePoint now) {
-  std::vector<RequestPtr> expired;
+void Outbox::TakeExpired(TimePoint now, Requests& out) {
   for (Requests* requests : {&waiting_, &in_flight_}) {
-    for (const auto& [sequence, request] : *requests) {
+    for (Request* request = requests->First(); request != nullptr;) {
+      Request* const next = requests->After(*request);
       if (Expired(*request, now)) {
-        expired.push_back(request);
+        if (requests == &in_flight_) {
+          Remove(*request);
+        } else {
+          waiting_.Remove(*request);
+        }
+        out.PushBack(*request);
       }
+      request = next;
     }
   }
-  for (const RequestPtr& request : expired) {
-    waiting_.erase(request->sequence);
-    Remove(request);
-  }
-  return expired;
 }
 
-std::vector<RequestPtr> Outbox::TakeAll() {
+void Outbox::TakeAll(Requests& out) {
   PutAllBack();
-  std::vector<RequestPtr> all;
-  for (auto& [sequence, request] : waiting_) {
-    all.push_back(std::move(request));
+  while (Request* request = waiting_.PopFront()) {
+    out.PushBack(*request);
   }
-  waiting_.clear();
-  return all;
 }
 
 }  // namespace vswap::client

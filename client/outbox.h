@@ -1,8 +1,5 @@
 #pragma once
 
-#include <map>
-#include <vector>
-
 #include "client/request.h"
 
 namespace vswap::client {
@@ -15,6 +12,8 @@ namespace vswap::client {
 // synchronised.
 class Outbox {
  public:
+  using Requests = IntrusiveList<Request, InQueue>;
+
   struct Limits {
     size_t requests_max = 64;             // as the server's: over that it does not read on
     size_t bytes_max = 16 * 1024 * 1024;  // of page contents in flight
@@ -27,37 +26,39 @@ class Outbox {
 
   explicit Outbox(const Limits& limits) : limits_(limits) {}
 
-  void Add(RequestPtr request, TimePoint now);
+  void Add(Request& request, TimePoint now);
   // Moves the next request that is due into flight; null if there is none or the bounds are
   // reached.
-  RequestPtr TakeNext(TimePoint now);
+  Request* TakeNext(TimePoint now);
   // The request in flight that this answers, or null. It stays where it is.
-  RequestPtr Find(Sequence sequence) const;
+  Request* Find(Sequence sequence) const;
   // Takes an answered request out.
-  void Remove(const RequestPtr& request);
+  void Remove(Request& request);
   // An answer came, for whichever request.
   void NoteAnswer(TimePoint now) { last_answer_ = now; }
   // The request goes out again, later.
-  void PutBack(const RequestPtr& request, TimePoint now);
+  void PutBack(Request& request, TimePoint now);
   // The stream is gone: everything in flight goes out again.
   void PutAllBack();
   // Whether the stream must be taken for dead.
   bool Silent(TimePoint now) const;
 
-  // Takes out what has run out of patience, or everything.
-  std::vector<RequestPtr> TakeExpired(TimePoint now);
-  std::vector<RequestPtr> TakeAll();
+  // Takes out what has run out of patience, or everything; added to the end of `out`.
+  void TakeExpired(TimePoint now, Requests& out);
+  void TakeAll(Requests& out);
 
   bool empty() const { return waiting_.empty() && in_flight_.empty(); }
   bool has_waiting() const { return !waiting_.empty(); }
+  size_t in_flight_bytes() const { return in_flight_bytes_; }
 
  private:
-  using Requests = std::map<Sequence, RequestPtr>;
+  // To its place in waiting_. From the end: most come in order.
+  void Wait(Request& request);
   bool Expired(const Request& request, TimePoint now) const;
 
   const Limits limits_;
-  Requests waiting_;
-  Requests in_flight_;
+  Requests waiting_;    // by sequence
+  Requests in_flight_;  // as they were sent; at most requests_max
   size_t in_flight_bytes_ = 0;
   TimePoint last_answer_{};
 };

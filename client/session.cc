@@ -12,10 +12,11 @@ namespace {
 constexpr std::chrono::milliseconds kTickIdle(250);
 constexpr std::chrono::milliseconds kTickBusy(5);
 
-Answer Failure(const Status& status) {
+// Tells the owner, who may submit the request again within the call, or be gone after it.
+void Refuse(Request& request, const Status& status) {
   Answer answer;
   answer.status = status;
-  return answer;
+  request.owner->OnAnswer(request, answer);
 }
 
 // Failures that may be over in a moment, and leave the request as if it had never been sent.
@@ -33,11 +34,12 @@ Session::Session(const ClientOptions& options, const Attachment& attachment, con
       token_(attachment.token),
       clock_(clock),
       epochs_(attachment.epochs),
+      receive_room_(kMessageBytesMax),
       sides_{MakeSide(0, limits), MakeSide(1, limits)} {
   for (const auto& side : sides_) {
     side->link.Start();
   }
-  thread_ = std::thread([this] { events_.Run([this] { return Tick(); }); });
+  thread_ = std::thread([this] { events_.Run(); });
 }
 
 Session::~Session() {
@@ -58,41 +60,39 @@ std::unique_ptr<Session::Side> Session::MakeSide(size_t index, const Outbox::Lim
   };
   handlers.down = [this, index](Status why) { OnDown(*sides_[index], std::move(why)); };
   handlers.map = [this](const v1::ShardMap& map) { OnMap(map); };
-  handlers.message = [this, index](const Stream* stream, const grpc::ByteBuffer& message) {
+  handlers.message = [this, index](const Stream* stream, grpc::ByteBuffer& message) {
     OnMessage(*sides_[index], stream, message);
   };
   handlers.written = [this, index] { Send(*sides_[index]); };
-  return std::make_unique<Side>(limits, options_.frontend, clock_, events_, std::move(handlers));
+  // Only the second one carries pages out.
+  const size_t send_bytes_max =
+      kRequestHeadBytesMax + (index == 0 ? 0 : kBatchPagesMax * kPageBytes);
+  return std::make_unique<Side>(limits, send_bytes_max, options_.frontend, clock_, events_,
+                                std::move(handlers));
 }
 
-bool Session::TryNumber(const RequestPtr& request) {
-  const std::optional<Sequence> sequence = window_.Begin(Changes(request->kind));
-  request->sequence = sequence.value_or(0);
-  return sequence.has_value();
-}
-
-void Session::Submit(RequestPtr request) {
+void Session::Submit(Request& request) {
   Status refusal;
   {
     MutexLock lock(mutex_);
     refusal = final_;
-    if (refusal.ok() && !TryNumber(request)) {
-      stalled_.push_back(std::move(request));
+    if (refusal.ok() && !window_.Begin(request)) {
+      stalled_.PushBack(request);
       return;
     }
   }
   if (refusal.ok()) {
     Enqueue(request);
   } else {
-    Complete(request, Failure(refusal));
+    Refuse(request, refusal);
   }
 }
 
-void Session::Enqueue(const RequestPtr& request) {
-  if (request->kind == RequestKind::kStore) {
-    PrepareStore(space_, token_, request.get());
+void Session::Enqueue(Request& request) {
+  if (request.kind == RequestKind::kStore) {
+    PrepareStore(space_, token_, request);
   }
-  Side& side = SideOf(*request);
+  Side& side = SideOf(request);
   Status refusal;
   {
     MutexLock lock(mutex_);
@@ -100,55 +100,56 @@ void Session::Enqueue(const RequestPtr& request) {
     if (refusal.ok()) {
       side.outbox.Add(request, clock_.Now());
     } else {
-      window_.Finish(request->sequence);
+      window_.Finish(request);
     }
   }
   if (refusal.ok()) {
     Send(side);
   } else {
-    Complete(request, Failure(refusal));
+    Refuse(request, refusal);
   }
 }
 
 void Session::Send(Side& side) {
-  while (true) {
-    std::shared_ptr<Stream> stream;
-    RequestPtr request;
-    SendHeader header{space_, token_, 0, 0};
-    {
-      MutexLock lock(mutex_);
-      stream = side.stream;
-      if (!stream || !stream->TryBeginWrite()) {
-        return;  // whoever writes looks for more afterwards
-      }
-      request = side.outbox.TakeNext(clock_.Now());
-      if (!request) {
-        stream->EndWrite();
-        return;
-      }
-      header.epoch = epochs_[request->shard];
-      header.floor = window_.floor();
-    }
-    if (WriteTo(*stream, *request, header)) {
-      return;
-    }
-    stream->EndWrite();
+  // Whoever writes looks for more afterwards.
+  if (Sending sending; NextSending(side, sending)) {
+    Write(side, sending);
   }
 }
 
-bool Session::WriteTo(Stream& stream, Request& request, const SendHeader& header) {
-  grpc::ByteBuffer message;
-  {
-    MutexLock lock(request.send_mutex);
-    if (request.finished) {
-      return false;
-    }
-    std::vector<ByteView> pages;
-    const std::string head = MakeRequestHead(header, request, &pages);
-    message = MakeMessage(head, pages);
+bool Session::NextSending(Side& side, Sending& sending) {
+  MutexLock lock(mutex_);
+  if (!side.stream || !side.outbox.has_waiting() || !side.stream->TryBeginWrite()) {
+    return false;
   }
-  stream.Write(message);
+  sending.buffer = side.buffers->TryTake();
+  sending.request = sending.buffer == nullptr ? nullptr : side.outbox.TakeNext(clock_.Now());
+  if (sending.request == nullptr) {
+    if (sending.buffer != nullptr) {
+      side.buffers->PutBack(*sending.buffer);
+    }
+    side.stream->EndWrite();
+    return false;
+  }
+  ++sent_;
+  resent_ += sending.request->sendings++ > 0;
+  ++sending.request->being_written;
+  sending.stream = side.stream;
+  sending.header = {space_, token_, epochs_[sending.request->shard], window_.floor()};
   return true;
+}
+
+void Session::Write(Side& side, const Sending& sending) {
+  const std::span<std::byte> bytes =
+      WriteRequest(sending.header, *sending.request, sending.buffer->bytes);
+  {
+    MutexLock lock(mutex_);
+    if (--sending.request->being_written == 0) {
+      written_.NotifyAll();
+    }
+  }
+  // From here on the request may be answered, and gone.
+  sending.stream->Write(side.buffers->Lend(*sending.buffer, bytes));
 }
 
 void Session::OnUp(Side& side, std::shared_ptr<Stream> stream) {
@@ -163,6 +164,7 @@ void Session::OnDown(Side& side, Status why) {
   MutexLock lock(mutex_);
   side.stream = nullptr;
   side.last_failure = std::move(why);
+  ++reconnects_;
   side.outbox.PutAllBack();
   events_.Hurry();
 }
@@ -197,40 +199,41 @@ Session::Verdict Session::Judge(const Request& request, const Answer& answer) {
   }
 }
 
-void Session::OnMessage(Side& side, const Stream* stream, const grpc::ByteBuffer& message) {
-  const OwnedMessage owned(message);
-  const StatusOr<Answer> answer = ParseAnswer(owned.bytes());
-  if (!answer.ok() || (answer->id == 0 && !answer->status.ok())) {
+void Session::OnMessage(Side& side, const Stream* stream, grpc::ByteBuffer& message) {
+  Answer& answer = answer_;
+  const StatusOr<ByteView> bytes = InOnePiece(message, receive_room_.bytes());
+  const Status parsed = bytes.ok() ? ParseAnswer(*bytes, answer) : bytes.status();
+  if (!parsed.ok() || (answer.id == 0 && !answer.status.ok())) {
     // One of the two ends does not understand the other: nothing on this stream can be relied on.
-    return side.link.Replace(answer.ok() ? answer->status : answer.status());
+    return side.link.Replace(parsed.ok() ? answer.status : parsed);
   }
   side.link.NoteProgress();
-  RequestPtr request;
+  Request* request = nullptr;
   Verdict verdict = Verdict::kDone;
   {
     MutexLock lock(mutex_);
-    request = side.stream.get() == stream ? side.outbox.Find(answer->id) : nullptr;
-    if (!request) {
+    request = side.stream.get() == stream ? side.outbox.Find(answer.id) : nullptr;
+    if (request == nullptr) {
       return;  // late, of a stream or request that was given up
     }
     const TimePoint now = clock_.Now();
     side.outbox.NoteAnswer(now);
-    verdict = Judge(*request, *answer);
+    verdict = Judge(*request, answer);
     if (verdict == Verdict::kDone) {
-      side.outbox.Remove(request);
-      window_.Finish(request->sequence);
+      side.outbox.Remove(*request);
+      Retire(*request);
     } else {
-      side.last_failure = answer->status;
-      side.outbox.PutBack(request, now);
+      side.last_failure = answer.status;
+      side.outbox.PutBack(*request, now);
       events_.Hurry();
     }
   }
   if (verdict == Verdict::kFenced) {
-    FailAll(answer->status);
+    FailAll(answer.status);
   } else if (verdict == Verdict::kAskForMap) {
     side.link.AskForMap();
   } else if (verdict == Verdict::kDone) {
-    Complete(request, *answer);
+    request->owner->OnAnswer(*request, answer);
     ResumeStalled();
   }
   Send(side);
@@ -238,35 +241,36 @@ void Session::OnMessage(Side& side, const Stream* stream, const grpc::ByteBuffer
 
 void Session::ResumeStalled() {
   while (true) {
-    RequestPtr request;
+    Request* request = nullptr;
     {
       MutexLock lock(mutex_);
-      if (stalled_.empty() || !TryNumber(stalled_.front())) {
+      request = stalled_.First();
+      if (request == nullptr || !window_.Begin(*request)) {
         return;
       }
-      request = std::move(stalled_.front());
-      stalled_.pop_front();
+      stalled_.Remove(*request);
     }
-    Enqueue(request);
+    Enqueue(*request);
   }
 }
 
-void Session::Complete(const RequestPtr& request, const Answer& answer) {
-  {
-    MutexLock lock(request->send_mutex);
-    request->finished = true;
+void Session::Retire(Request& request) {
+  window_.Finish(request);
+  // A thread may still be making a message of it for a stream that is gone: a matter of
+  // microseconds.
+  while (request.being_written > 0) {
+    written_.Wait(mutex_);
   }
-  request->done(answer);
 }
 
-void Session::CompleteAll(const std::vector<RequestPtr>& requests, const Status& status) {
-  for (const RequestPtr& request : requests) {
-    Complete(request, Failure(status));
+void Session::Fail(Requests& requests, const Status& status) {
+  while (Request* request = requests.PopFront()) {
+    Refuse(*request, status);
   }
 }
 
 void Session::FailAll(const Status& why) {
-  std::vector<RequestPtr> failed;
+  Requests failed;
   Status status;
   {
     MutexLock lock(mutex_);
@@ -275,15 +279,27 @@ void Session::FailAll(const Status& why) {
     }
     status = final_;
     for (const auto& side : sides_) {
-      for (RequestPtr& request : side->outbox.TakeAll()) {
-        window_.Finish(request->sequence);
-        failed.push_back(std::move(request));
-      }
+      side->outbox.TakeAll(failed);
     }
-    failed.insert(failed.end(), stalled_.begin(), stalled_.end());
-    stalled_.clear();
+    for (Request* request = failed.First(); request != nullptr; request = failed.After(*request)) {
+      Retire(*request);
+    }
+    while (Request* request = stalled_.PopFront()) {
+      failed.PushBack(*request);
+    }
   }
-  CompleteAll(failed, status);
+  Fail(failed, status);
+}
+
+void Session::Read(ClientStats& stats) {
+  MutexLock lock(mutex_);
+  stats.requests_sent = sent_;
+  stats.requests_resent = resent_;
+  stats.reconnects = reconnects_;
+  stats.in_flight_bytes = 0;
+  for (const auto& side : sides_) {
+    stats.in_flight_bytes += side->outbox.in_flight_bytes();
+  }
 }
 
 Status Session::PatienceOver(const Side& side) const {
@@ -298,24 +314,27 @@ Status Session::PatienceOver(const Side& side) const {
 
 bool Session::TickSide(Side& side) {
   side.link.Tick();
-  std::vector<RequestPtr> expired;
+  Requests expired;
   Status over;
   bool silent = false;
   {
     MutexLock lock(mutex_);
     const TimePoint now = clock_.Now();
-    expired = side.outbox.TakeExpired(now);
-    for (const RequestPtr& request : expired) {
-      window_.Finish(request->sequence);
+    side.outbox.TakeExpired(now, expired);
+    for (Request* request = expired.First(); request != nullptr;
+         request = expired.After(*request)) {
+      Retire(*request);
     }
-    over = PatienceOver(side);
+    if (!expired.empty()) {
+      over = PatienceOver(side);
+    }
     silent = side.stream && side.outbox.Silent(now);
   }
   if (silent) {
     side.link.Replace(MakeError(StatusCode::kDeadlineExceeded, "the connection went silent"));
   }
-  CompleteAll(expired, over);
   if (!expired.empty()) {
+    Fail(expired, over);
     ResumeStalled();
   }
   Send(side);

@@ -1,18 +1,18 @@
 #pragma once
 
 #include <array>
-#include <deque>
 #include <memory>
 #include <thread>
 #include <vector>
 
 #include "client/attach.h"
+#include "client/client_stats.h"
 #include "client/link.h"
 #include "client/messages.h"
 #include "client/outbox.h"
 #include "client/request.h"
-#include "client/swap_client.h"
 #include "client/window.h"
+#include "client/wire_buffers.h"
 
 namespace vswap::client {
 
@@ -29,53 +29,69 @@ namespace vswap::client {
 // answer of an epoch below one that was seen is believed. What makes no progress for its patience
 // fails. FENCED is final for all.
 //
-// Thread-safe. One thread of its own runs both streams and all answers. One mutex guards the state;
-// it is not held while messages are made, sent or taken apart, nor while `done` runs. The
-// destructor cancels what is under way.
+// Thread-safe. Both streams and all answers are run by one thread at a time: one that waits for its
+// call, or the session's own (see EventQueue). One mutex guards the state;
+// it is not held while messages are made, sent or taken apart, nor while owners are told. What it
+// needs for requests is made at its start: nothing is allocated for one but by gRPC. The destructor
+// cancels what is under way.
 class Session : public RequestSink {
  public:
   Session(const ClientOptions& options, const Attachment& attachment, const Clock& clock,
           const Outbox::Limits& limits = {});
   ~Session() override;
 
-  void Submit(RequestPtr request) override;
+  void Submit(Request& request) override;
   // Fails everything under way and everything later; the first reason stays.
   void FailAll(const Status& why);
-  // Whether the caller is the session's thread.
-  bool OnThread() const { return std::this_thread::get_id() == thread_.get_id(); }
+  // Whether the caller is told of an answer just now.
+  bool OnThread() const { return events_.OnThread(); }
+  EventQueue& events() { return events_; }
+  void Read(ClientStats& stats);
 
  private:
+  using Requests = Outbox::Requests;
   // One connection and what is to go over it.
   struct Side {
-    Side(const Outbox::Limits& limits, std::string frontend, const Clock& clock, EventQueue& events,
-         Link::Handlers handlers)
-        : outbox(limits), link(std::move(frontend), clock, events, std::move(handlers)) {}
+    Side(const Outbox::Limits& limits, size_t send_bytes_max, std::string frontend,
+         const Clock& clock, EventQueue& events, Link::Handlers handlers)
+        : outbox(limits),
+          buffers(std::make_shared<SendBuffers>(kSendBuffers, send_bytes_max)),
+          link(std::move(frontend), clock, events, std::move(handlers)) {}
     Outbox outbox;                   // these three under the session's mutex
     std::shared_ptr<Stream> stream;  // null while there is none
     Status last_failure;
+    const std::shared_ptr<SendBuffers> buffers;
     Link link;
   };
+  // What is sent next, and what with.
+  struct Sending {
+    std::shared_ptr<Stream> stream;
+    SendBuffers::Buffer* buffer = nullptr;
+    Request* request = nullptr;
+    SendHeader header;
+  };
   enum class Verdict { kDone, kAgain, kAskForMap, kFenced };
+  static constexpr size_t kSendBuffers = 4;
 
   std::unique_ptr<Side> MakeSide(size_t index, const Outbox::Limits& limits);
   Side& SideOf(const Request& request) {
     return *sides_[request.kind == RequestKind::kLoad ? 0 : 1];
   }
-  // Numbers the request if the window allows.
-  bool TryNumber(const RequestPtr& request) REQUIRES(mutex_);
-  void Enqueue(const RequestPtr& request);
+  void Enqueue(Request& request);
   void Send(Side& side);
-  // False if it is finished meanwhile.
-  bool WriteTo(Stream& stream, Request& request, const SendHeader& header);
+  // False if there is nothing to send, or nothing to send it with.
+  bool NextSending(Side& side, Sending& sending);
+  void Write(Side& side, const Sending& sending);
   void OnUp(Side& side, std::shared_ptr<Stream> stream);
   void OnDown(Side& side, Status why);
   void OnMap(const v1::ShardMap& map);
-  void OnMessage(Side& side, const Stream* stream, const grpc::ByteBuffer& message);
+  void OnMessage(Side& side, const Stream* stream, grpc::ByteBuffer& message);
   Verdict Judge(const Request& request, const Answer& answer) REQUIRES(mutex_);
   // Begins what waited for the window.
   void ResumeStalled();
-  void Complete(const RequestPtr& request, const Answer& answer);
-  void CompleteAll(const std::vector<RequestPtr>& requests, const Status& status);
+  // Takes the request, which is in no outbox any more, out of everything that could still use it.
+  void Retire(Request& request) REQUIRES(mutex_);
+  void Fail(Requests& requests, const Status& status);
   std::chrono::milliseconds Tick();
   bool TickSide(Side& side);
   Status PatienceOver(const Side& side) const REQUIRES(mutex_);
@@ -84,13 +100,20 @@ class Session : public RequestSink {
   const SpaceId space_;
   const Token token_;
   const Clock& clock_;
-  EventQueue events_;
+  EventQueue events_{[this] { return Tick(); }};
 
   Mutex mutex_;
   Window window_ GUARDED_BY(mutex_);
-  std::vector<Epoch> epochs_ GUARDED_BY(mutex_);       // the highest seen, one a shard
-  std::deque<RequestPtr> stalled_ GUARDED_BY(mutex_);  // without a number yet
+  std::vector<Epoch> epochs_ GUARDED_BY(mutex_);  // the highest seen, one a shard
+  Requests stalled_ GUARDED_BY(mutex_);           // without a number yet
+  CondVar written_;                               // a request's being_written is 0
+  uint64_t sent_ GUARDED_BY(mutex_) = 0;
+  uint64_t resent_ GUARDED_BY(mutex_) = 0;
+  uint64_t reconnects_ GUARDED_BY(mutex_) = 0;
   Status final_ GUARDED_BY(mutex_);
+  // For answers, which are taken one after the other by the one thread.
+  const PageMemory receive_room_;
+  Answer answer_;
   std::array<std::unique_ptr<Side>, 2> sides_;  // demand, bulk
   std::thread thread_;
 };

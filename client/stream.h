@@ -7,47 +7,21 @@
 #include <functional>
 #include <memory>
 
+#include "client/event_queue.h"
 #include "services/common/status.h"
 
 namespace vswap::client {
 
-// The completion queue of one client, its tags and their number. A tag is run once and deleted.
-// Thread-safe, but for Run, which is the one thread.
-class EventQueue {
- public:
-  using Event = std::function<void(bool ok)>;
-
-  // A tag for an operation that is begun at once.
-  void* Tag(Event event);
-  grpc::CompletionQueue* queue() { return &queue_; }
-  // Runs it on the queue's thread, soon.
-  void Post(std::function<void()> task);
-
-  // Runs events, and `tick` at least as often as the interval that it returns, until Stop was
-  // called and every operation has come to its end.
-  void Run(const std::function<std::chrono::milliseconds()>& tick);
-  // Has `tick` run after the event that is running. For the one thread.
-  void Hurry() { hurry_ = true; }
-  // No operation is begun after this, but for those that end a stream.
-  void Stop() { stopping_ = true; }
-
- private:
-  grpc::CompletionQueue queue_;
-  bool hurry_ = false;
-  std::atomic<uint64_t> operations_{0};
-  std::atomic<bool> stopping_{false};
-};
-
 // One call of Exchange, as the client sees it: any number of messages there and back, one write at
 // a time.
 //
-// Handlers run on the event queue's thread; `ended` is the last, and comes once. Kept alive by its
+// Handlers run as events of the queue; `ended` is the last, and comes once. Kept alive by its
 // operations. Thread-safe.
 class Stream : public std::enable_shared_from_this<Stream> {
  public:
   struct Handlers {
     std::function<void()> started;
-    std::function<void(const grpc::ByteBuffer&)> message;
+    std::function<void(grpc::ByteBuffer&)> message;
     std::function<void()> written;
     std::function<void(Status)> ended;
   };
@@ -56,15 +30,29 @@ class Stream : public std::enable_shared_from_this<Stream> {
 
   void Start();
   // Reserves the stream for one write; false while another is under way.
-  bool TryBeginWrite() { return !writing_.exchange(true); }
+  bool TryBeginWrite() { return !is_writing_.exchange(true); }
   // Of what was reserved: writes, then calls `written`; or gives the place back.
   void Write(const grpc::ByteBuffer& message);
-  void EndWrite() { writing_ = false; }
+  void EndWrite() { is_writing_ = false; }
   // Breaks the call off; `ended` follows.
   void Cancel() { context_.TryCancel(); }
 
  private:
-  void* Tag(void (Stream::*method)(bool));
+  // At most one of a kind is under way.
+  class Operation : public Event {
+   public:
+    explicit Operation(void (Stream::*method)(bool)) : method_(method) {}
+    void Keep(std::shared_ptr<Stream> stream) { stream_ = std::move(stream); }
+    void Run(bool ok) override {
+      const std::shared_ptr<Stream> stream = std::move(stream_);
+      (stream.get()->*method_)(ok);
+    }
+
+   private:
+    void (Stream::*const method_)(bool);
+    std::shared_ptr<Stream> stream_;  // while it is under way
+  };
+  void* Tag(Operation& operation);
   void OnStarted(bool ok);
   void OnRead(bool ok);
   void OnWritten(bool ok);
@@ -75,9 +63,13 @@ class Stream : public std::enable_shared_from_this<Stream> {
   grpc::ClientContext context_;
   grpc::GenericStub stub_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+  Operation starting_{&Stream::OnStarted};
+  Operation reading_{&Stream::OnRead};
+  Operation writing_{&Stream::OnWritten};
+  Operation finishing_{&Stream::OnFinished};
   grpc::ByteBuffer incoming_;
   grpc::Status status_;
-  std::atomic<bool> writing_{false};
+  std::atomic<bool> is_writing_{false};
 };
 
 }  // namespace vswap::client

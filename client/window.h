@@ -1,8 +1,6 @@
 #pragma once
 
-#include <optional>
-#include <set>
-
+#include "client/request.h"
 #include "services/common/ids.h"
 
 namespace vswap::client {
@@ -17,22 +15,23 @@ class Window {
 
   explicit Window(Sequence span_max = kSpanMax) : span_max_(span_max) {}
 
-  // Empty: wait until something is finished.
-  std::optional<Sequence> Begin(bool changes) {
-    if (changes && next_ - floor() >= span_max_) {
-      return std::nullopt;
+  // Gives the request its sequence; false: wait until something is finished.
+  bool Begin(Request& request) {
+    if (Changes(request.kind) && next_ - floor() >= span_max_) {
+      return false;
     }
-    unfinished_.insert(unfinished_.end(), next_);
-    return next_++;
+    request.sequence = next_++;
+    unfinished_.PushBack(request);
+    return true;
   }
-  void Finish(Sequence sequence) { unfinished_.erase(sequence); }
+  void Finish(Request& request) { unfinished_.Remove(request); }
   // The lowest unfinished sequence, or the next one where all are finished.
-  Sequence floor() const { return unfinished_.empty() ? next_ : *unfinished_.begin(); }
+  Sequence floor() const { return unfinished_.empty() ? next_ : unfinished_.First()->sequence; }
 
  private:
   const Sequence span_max_;
   Sequence next_ = 1;
-  std::set<Sequence> unfinished_;
+  IntrusiveList<Request, InWindow> unfinished_;  // in order
 };
 
 }  // namespace vswap::client

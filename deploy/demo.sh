@@ -73,7 +73,7 @@ Left running, in $run_dir:
   the device at nbd+unix:///?socket=$run_dir/nbd.sock
 Look:  $bin/vswapctl --frontend $VSWAP_LISTEN status
        nbdinfo --map --totals 'nbd+unix:///?socket=$run_dir/nbd.sock'
-Use:   nbdcopy FILE 'nbd+unix:///?socket=$run_dir/nbd.sock'
+Use:   nbdcopy FILE 'nbd+unix:///?socket=$run_dir/nbd.sock'     (a length of whole pages of 4096 bytes)
 Stop:  kill $nbdkit_pid; sleep 1; kill $vswapd_pid; tail --pid=$vswapd_pid -f /dev/null; rm -r $run_dir
 END
 }
@@ -83,8 +83,8 @@ show_progress() {
   curl -sf "http://$VSWAP_METRICS/metrics" | awk '
     /^#/ {next}
     {v[$1] = $2}
-    /^vswap_request_seconds_sum{op="load"/ {seconds += $2}
-    /^vswap_request_seconds_count{op="load"/ {loads += $2}
+    /^vswap_request_seconds_sum{.*op="load"/ {seconds += $2}
+    /^vswap_request_seconds_count{.*op="load"/ {loads += $2}
     /^vswap_stores_total/ {out += $2}
     /^vswap_loads_total/ {back += $2}
     END {
@@ -93,8 +93,8 @@ show_progress() {
       disk = v["vswap_pages{backing=\"physical\"}"]
       bytes = v["vswap_stored_bytes{backing=\"compressed\"}"] + v["vswap_stored_bytes{backing=\"physical\"}"]
       printf "         vswap: pages out %d, in %d | held: %d zero, %d compressed, %d on disk | ratio %s | load %s ms\n",
-        out, back, zero, ram, disk, bytes > 0 ? sprintf("%.2f", (ram + disk) * 4096 / bytes) : "-",
-        loads > 0 ? sprintf("%.2f", seconds / loads * 1000) : "-"
+        out, back, zero, ram, disk, (bytes > 0 ? sprintf("%.2f", (ram + disk) * 4096 / bytes) : "-"),
+        (loads > 0 ? sprintf("%.2f", seconds / loads * 1000) : "-")
     }'
 }
 
@@ -128,7 +128,10 @@ copy_file() {
   local uri="nbd+unix:///?socket=$run_dir/nbd.sock" bytes
   bytes=$(stat -c %s "$file")
   echo "== $file ($bytes bytes) goes into the device and back"
-  nbdcopy -- "$file" "$uri"
+  # The device takes whole pages only.
+  cp --sparse=always -- "$file" "$run_dir/padded"
+  truncate -s %4096 "$run_dir/padded"
+  nbdcopy -- "$run_dir/padded" "$uri"
   show_progress
   # The device is longer than the file: what follows it must be zeros.
   nbdcopy -- "$uri" "$run_dir/copy"

@@ -16,7 +16,6 @@ namespace {
 constexpr int kGrpcMessageBytesMax = 2 * static_cast<int>(kMessageBytesMax);
 constexpr int kStreamsMax = 256;  // a connection
 constexpr int kKeepaliveMs = 30000;
-constexpr int kQueueThreads = 2;
 constexpr auto kGoodbye = std::chrono::milliseconds(100);
 
 Status CheckAddress(std::string_view field, const std::string& address) {
@@ -76,7 +75,6 @@ Status Serving::ListenGrpc(const std::string& listen) {
                      "listen: cannot listen on " + listen + " (is the port in use?)");
   }
   server_->GetHealthCheckService()->SetServingStatus(false);
-  front_end_service_.Start(kQueueThreads);
   listen_ = listen.substr(0, listen.rfind(':') + 1) + std::to_string(port);
   return Status();
 }

@@ -76,8 +76,16 @@ class Standalone::Parts {
   Status OpenCompressor();
   // Removes what others left behind whose data directories are gone.
   static void ReclaimArenas(const std::string& directory);
+  struct Registered {
+    v1::NodeRecord record;
+    uint64_t revision = 0;  // 0: never registered
+  };
+  StatusOr<Registered> FindNode(NodeId node);
+  Status CommitNode(const Registered& node, SetId set);
   // Tells the coordinator who is there.
   Status Register(NodeId node, SetId set, Tier tier, const char* name, Incarnation incarnation);
+  // Tells it that nothing is left of the node's data, and nothing was lost.
+  Status RegisterEmpty(NodeId node, SetId set);
   Status StartFrontEnd();
   // The pages that are left in the arena; nothing where the time was over first.
   std::optional<uint64_t> MoveToStore(TimePoint deadline);
@@ -138,6 +146,15 @@ Status Standalone::Parts::OpenStore() {
   }
   store_node_ = *std::move(node);
   table_log_ = std::make_unique<RocksdbTableLog>(*store_, log_);
+  const StatusOr<Registered> known = FindNode(kStoreNode);
+  if (!known.ok()) {
+    return known.status();
+  }
+  if (known->record.incarnation() != store_->incarnation()) {
+    // A new table log issues versions from the beginning: an arena that outlived the old one holds
+    // other pages under the same names, and must never be taken for ours.
+    VSWAP_RETURN_IF_ERROR(RenewDataDirId(options_.data_dir, random_).status());
+  }
   return Register(kStoreNode, kStoreSet, Tier::kPhysical, "store-1", store_->incarnation());
 }
 
@@ -179,43 +196,70 @@ void Standalone::Parts::ReclaimArenas(const std::string& directory) {
   }
 }
 
-Status Standalone::Parts::Register(NodeId node, SetId set, Tier tier, const char* name,
-                                   Incarnation incarnation) {
+StatusOr<Standalone::Parts::Registered> Standalone::Parts::FindNode(NodeId node) {
   const std::string key = Numbered("nodes", node);
   const StatusOr<std::optional<KeyValue>> found = AwaitFor<std::optional<KeyValue>>(
       kCallMax, [&](auto done) { coordinator_->Get(key, std::move(done)); });
   if (!found.ok()) {
     return found.status();
   }
-  v1::NodeRecord record;
-  const uint64_t revision = found->has_value() ? (*found)->revision : 0;
-  if (found->has_value() && record.ParseFromString((*found)->value) &&
-      record.incarnation() == incarnation) {
-    return Status();
-  }
+  Registered registered;
+  registered.record.set_node(node);
   if (found->has_value()) {
-    spdlog::warn("{}: the data of its earlier incarnation is gone; pages it alone held are lost",
-                 name);
+    if (!registered.record.ParseFromString((*found)->value)) {
+      return MakeError(StatusCode::kDataLoss, "coordinator: the record " + key + " cannot be read");
+    }
+    registered.revision = (*found)->revision;
   }
-  record.set_node(node);
-  record.set_tier(static_cast<v1::Tier>(tier));
-  record.set_name(name);
-  record.set_machine(HostName());
-  record.set_incarnation(incarnation);
+  return registered;
+}
+
+Status Standalone::Parts::CommitNode(const Registered& node, SetId set) {
+  const std::string key = Numbered("nodes", node.record.node());
   v1::SetRecord members;
   members.set_set(set);
-  members.set_tier(record.tier());
-  members.add_nodes(node);
+  members.set_tier(node.record.tier());
+  members.add_nodes(node.record.node());
   const StatusOr<TransactionReply> reply = AwaitFor<TransactionReply>(kCallMax, [&](auto done) {
-    coordinator_->Commit(
-        {{{key, revision}},
-         {{key, record.SerializeAsString()}, {Numbered("sets", set), members.SerializeAsString()}},
-         {}},
-        std::move(done));
+    coordinator_->Commit({{{key, node.revision}},
+                          {{key, node.record.SerializeAsString()},
+                           {Numbered("sets", set), members.SerializeAsString()}},
+                          {}},
+                         std::move(done));
   });
   return reply.ok() && !reply->succeeded
              ? MakeError(StatusCode::kAborted, key + " was changed by somebody else")
              : reply.status();
+}
+
+Status Standalone::Parts::Register(NodeId node, SetId set, Tier tier, const char* name,
+                                   Incarnation incarnation) {
+  StatusOr<Registered> known = FindNode(node);
+  if (!known.ok()) {
+    return known.status();
+  }
+  v1::NodeRecord& record = known->record;
+  if (record.incarnation() == incarnation) {
+    return Status();
+  }
+  if (record.incarnation() != 0) {
+    spdlog::warn("{}: the data of its earlier incarnation is gone; pages it alone held are lost",
+                 name);
+  }
+  record.set_tier(static_cast<v1::Tier>(tier));
+  record.set_name(name);
+  record.set_machine(HostName());
+  record.set_incarnation(incarnation);
+  return CommitNode(*known, set);
+}
+
+Status Standalone::Parts::RegisterEmpty(NodeId node, SetId set) {
+  StatusOr<Registered> known = FindNode(node);
+  if (!known.ok()) {
+    return known.status();
+  }
+  known->record.set_incarnation(0);
+  return CommitNode(*known, set);
 }
 
 Status Standalone::Parts::StartFrontEnd() {
@@ -275,8 +319,12 @@ void Standalone::Parts::EndArena(std::optional<uint64_t> left) {
                  left.has_value() ? std::to_string(*left) : "some");
     return;
   }
-  if (const Status status = arena_->Destroy(); !status.ok()) {
-    spdlog::warn("cannot remove the arena: {}", std::string(MessageOf(status)));
+  Status status = arena_->Destroy();
+  if (status.ok()) {
+    status = RegisterEmpty(kCompressorNode, kCompressorSet);
+  }
+  if (!status.ok()) {
+    spdlog::warn("removing the arena: {}", std::string(MessageOf(status)));
   }
 }
 
@@ -295,10 +343,11 @@ Status Standalone::Parts::Drain() {
     spdlog::warn("drain-seconds are over: what is under way is left to the next start");
   }
   serving_.reset();
-  StopThreads();
+  compute_.Stop();  // nobody uses the arena from here on
   if (!options_.keep_arena) {
     EndArena(left);
   }
+  StopThreads();
   directory_->RemoveEndpoints();
   return store_->Close();
 }

@@ -15,6 +15,7 @@
 namespace vswap {
 namespace {
 
+constexpr uint64_t kDrainGraceSeconds = 10;
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kTiB = uint64_t{1} << 40;
 
@@ -80,11 +81,17 @@ int RunStandalone(const StandaloneOptions& options, const sigset_t& signals) {
             << std::endl;
   int signal_number = 0;
   sigwait(&signals, &signal_number);
-  // A second signal ends the process as kill -9 would: nothing acknowledged is lost by that.
-  std::thread([signals] {
-    int again = 0;
-    sigwait(&signals, &again);
-    _exit(128 + again);
+  // A second signal, or a drain that does not come to its end (of a full disk, say), ends the process
+  // as kill -9 would: nothing acknowledged is lost by that.
+  std::thread([signals, seconds = options.drain_seconds + kDrainGraceSeconds] {
+    const timespec limit{static_cast<time_t>(seconds), 0};
+    const int again = sigtimedwait(&signals, nullptr, &limit);
+    if (again < 0) {
+      spdlog::warn("the drain did not end in {} seconds: leaving the rest to the next start",
+                   seconds);
+      spdlog::shutdown();
+    }
+    _exit(again < 0 ? 1 : 128 + again);
   }).detach();
   const Status status = (*standalone)->Drain();
   if (!status.ok()) {

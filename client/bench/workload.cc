@@ -6,6 +6,7 @@
 #include <functional>
 #include <thread>
 
+#include "client/bench/statistics.h"
 #include "services/common/ids.h"
 
 namespace vswap {
@@ -15,30 +16,6 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 double SecondsSince(SteadyTime begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-// What a slot always holds: zeros, noise, or text that LZ4 brings to about a third. Follows from
-// seed and slot, so that loads can be compared.
-void FillSlot(const BenchOptions& options, Offset offset, std::byte* page) {
-  constexpr char kText[] = "cold pages sleep far away from their warm host; ";
-  const uint64_t key = Mix64(options.seed ^ Mix64(offset + 1));
-  const double dice = static_cast<double>(key % 1000) / 1000;
-  if (dice < options.zero_share) {
-    std::memset(page, 0, kPageBytes);
-    return;
-  }
-  const bool noise = dice < options.zero_share + options.random_share;
-  uint64_t state = key;
-  for (size_t at = 0; at < kPageBytes;) {
-    state = Mix64(state + 0x9e3779b97f4a7c15u);
-    std::memcpy(page + at, &state, sizeof(state));
-    at += sizeof(state);
-    for (int i = 0; !noise && i < 3 && at < kPageBytes; ++i) {
-      const size_t bytes = std::min<size_t>(8, kPageBytes - at);
-      std::memcpy(page + at, kText + (state >> (8 * i)) % 40, bytes);
-      at += bytes;
-    }
-  }
 }
 
 // A thread's share of a phase: calls until `more` says no, each timed.
@@ -129,12 +106,30 @@ void LoadBatch(SwapClient& client, const BenchOptions& options, Worker& worker, 
 
 }  // namespace
 
-double BenchResult::Percentile(double share) const {
-  if (latencies_us.empty()) {
-    return 0;
+void FillSlot(const BenchOptions& options, Offset offset, std::byte* page) {
+  constexpr char kText[] = "cold pages sleep far away from their warm host; ";
+  const uint64_t key = Mix64(options.seed ^ Mix64(offset + 1));
+  const double dice = static_cast<double>(key % 1000) / 1000;
+  if (dice < options.zero_share) {
+    std::memset(page, 0, kPageBytes);
+    return;
   }
-  const auto last = static_cast<double>(latencies_us.size() - 1);
-  return latencies_us[static_cast<size_t>(share * last + 0.5)];
+  const bool noise = dice < options.zero_share + options.random_share;
+  uint64_t state = key;
+  for (size_t at = 0; at < kPageBytes;) {
+    state = Mix64(state + 0x9e3779b97f4a7c15u);
+    std::memcpy(page + at, &state, sizeof(state));
+    at += sizeof(state);
+    for (int i = 0; !noise && i < 3 && at < kPageBytes; ++i) {
+      const size_t bytes = std::min<size_t>(16, kPageBytes - at);
+      std::memcpy(page + at, kText + (state >> (8 * i)) % 32, bytes);
+      at += bytes;
+    }
+  }
+}
+
+double BenchResult::Percentile(double share) const {
+  return bench::Percentile(latencies_us, share);
 }
 
 BenchResult FillPhase(SwapClient& client, const BenchOptions& options) {

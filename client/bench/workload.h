@@ -19,6 +19,10 @@ struct BenchOptions {
   uint64_t seed = 1;
 };
 
+// What a slot always holds: zeros, noise, or text that LZ4 brings to about a third. Follows from
+// seed and slot, so that loads can be compared.
+void FillSlot(const BenchOptions& options, Offset offset, std::byte* page);
+
 struct BenchResult {
   std::string name;
   uint64_t pages = 0;

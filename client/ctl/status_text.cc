@@ -24,6 +24,10 @@ const char* TierName(v1::Tier tier) {
                                      : "unknown";
 }
 
+const char* KindName(v1::SpaceKind kind) {
+  return kind == v1::SPACE_KIND_ALLOCATED ? "allocated" : "device";
+}
+
 std::string Size(uint64_t bytes) {
   constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
   auto value = static_cast<double>(bytes);
@@ -70,6 +74,8 @@ std::string ToJson(const v1::GetStatusResponse& status) {
                               {"space", space.space()},
                               {"pages", space.pages()},
                               {"holder", space.holder()},
+                              {"kind", KindName(space.kind())},
+                              {"empty_pages", space.empty_pages()},
                               {"zero_pages", space.zero_pages()},
                               {"compressed_pages", space.compressed_pages()},
                               {"physical_pages", space.physical_pages()},
@@ -87,18 +93,20 @@ std::string ToJson(const v1::GetStatusResponse& status) {
                              {"pages_capacity", node.pages_capacity()},
                              {"payload_bytes", node.payload_bytes()},
                              {"used_bytes", node.used_bytes()},
-                             {"capacity_bytes", node.capacity_bytes()}});
+                             {"capacity_bytes", node.capacity_bytes()},
+                             {"corrupt_pages", node.corrupt_pages()},
+                             {"background_errors", node.background_errors()}});
   }
   return json.dump(2) + "\n";
 }
 
 std::string ToTables(const v1::GetStatusResponse& status) {
   std::vector<Row> spaces = {
-      {"SPACE", "SIZE", "HOLDER", "ZERO", "COMPRESSED", "PHYSICAL", "LOST", "STORED", "RATIO"}};
+      {"SPACE", "KIND", "SIZE", "HOLDER", "EMPTY", "ZERO", "COMPRESSED", "PHYSICAL", "LOST", "STORED", "RATIO"}};
   for (const v1::SpaceStatus& space : status.spaces()) {
-    spaces.push_back({space.name(), Size(space.pages() * 4096),
+    spaces.push_back({space.name(), KindName(space.kind()), Size(space.pages() * 4096),
                       space.holder().empty() ? "-" : space.holder(),
-                      std::to_string(space.zero_pages()), std::to_string(space.compressed_pages()),
+                      std::to_string(space.empty_pages()), std::to_string(space.zero_pages()), std::to_string(space.compressed_pages()),
                       std::to_string(space.physical_pages()), std::to_string(space.lost_pages()),
                       Size(space.compressed_bytes() + space.physical_bytes()),
                       fmt::format("{:.2f}", Ratio(space))});
@@ -113,6 +121,29 @@ std::string ToTables(const v1::GetStatusResponse& status) {
   return fmt::format("vswap {}{}\n\n{}\n{}", status.version(),
                      status.reconciled() ? "" : ", comparing tables and nodes", Table(spaces),
                      Table(nodes));
+}
+
+std::string ToJson(const v1::CheckResponse& report) {
+  const nlohmann::ordered_json json = {
+      {"slots", report.slots()},
+      {"log_slots", report.log_slots()},
+      {"records", report.records()},
+      {"problems_total", report.problems_total()},
+      {"problems", std::vector<std::string>(report.problems().begin(), report.problems().end())},
+      {"skipped", std::vector<std::string>(report.skipped().begin(), report.skipped().end())}};
+  return json.dump(2) + "\n";
+}
+
+std::string ToText(const v1::CheckResponse& report) {
+  std::string text = fmt::format("{} entries, {} log records, {} records on nodes\n",
+                                 report.slots(), report.log_slots(), report.records());
+  for (const std::string& problem : report.problems()) {
+    text += "problem: " + problem + "\n";
+  }
+  for (const std::string& skipped : report.skipped()) {
+    text += "not checked: " + skipped + "\n";
+  }
+  return text + fmt::format("{} problems\n", report.problems_total());
 }
 
 }  // namespace vswap

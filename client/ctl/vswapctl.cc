@@ -14,6 +14,7 @@ namespace vswap {
 namespace {
 
 constexpr auto kTimeout = std::chrono::seconds(5);
+constexpr auto kCheckTimeout = std::chrono::minutes(30);
 
 int ShowStatus(const std::string& address, bool json) {
   const std::unique_ptr<v1::AdminService::Stub> admin =
@@ -30,6 +31,25 @@ int ShowStatus(const std::string& address, bool json) {
   return 0;
 }
 
+// Exit status 0: all is well; 1: there are problems; 3: something could not be looked at.
+int RunCheck(const std::string& address, bool json) {
+  const std::unique_ptr<v1::AdminService::Stub> admin =
+      v1::AdminService::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kCheckTimeout);
+  v1::CheckResponse report;
+  const grpc::Status result = admin->Check(&context, {}, &report);
+  if (!result.ok()) {
+    std::cerr << "vswapctl: " << address << ": " << result.error_message() << std::endl;
+    return 1;
+  }
+  std::cout << (json ? ToJson(report) : ToText(report));
+  if (report.problems_total() > 0) {
+    return 1;
+  }
+  return report.skipped_size() > 0 ? 3 : 0;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("vswapctl: looks at a vswap service");
   app.set_version_flag("--version", std::string("vswapctl ") + kVersionText);
@@ -39,16 +59,20 @@ int Main(int argc, char** argv) {
       ->envname("VSWAP_LISTEN")
       ->capture_default_str();
   CLI::App* status = app.add_subcommand("status", "spaces, pages by what is behind them, nodes");
+  CLI::App* check = app.add_subcommand(
+      "check", "compare tables, counters, logs and inventories; exit status 1 if they differ");
   std::string output = "table";
-  status->add_option("--output", output, "table or json")
-      ->check(CLI::IsMember({"table", "json"}))
-      ->capture_default_str();
+  for (CLI::App* command : {status, check}) {
+    command->add_option("--output", output, "table or json")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->capture_default_str();
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  return ShowStatus(address, output == "json");
+  return *check ? RunCheck(address, output == "json") : ShowStatus(address, output == "json");
 }
 
 }  // namespace

@@ -57,4 +57,14 @@ Status Exports::Release(const std::string& space) {
   return status;
 }
 
+void Exports::ForEach(
+    const std::function<void(const std::string& space, const SwapClient&)>& visit) {
+  MutexLock lock(mutex_);
+  for (const auto& [space, found] : exports_) {
+    if (found.client) {
+      visit(space, *found.client);
+    }
+  }
+}
+
 }  // namespace vswap::nbd

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,6 +20,8 @@ class Exports {
   // Given back by whoever acquired it. The error of closing the last one is for the log: the pages
   // are safe.
   Status Release(const std::string& space);
+  // Those in use.
+  void ForEach(const std::function<void(const std::string& space, const SwapClient&)>& visit);
 
  private:
   struct Export {

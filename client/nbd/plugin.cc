@@ -2,6 +2,8 @@
 #include <nbdkit-plugin.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -10,6 +12,8 @@
 
 #include "client/nbd/exports.h"
 #include "client/nbd/host.h"
+#include "client/nbd/metrics.h"
+#include "services/common/http_server.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
@@ -21,6 +25,8 @@ namespace {
 
 constexpr int64_t kSizeBytesMax = int64_t{1} << 53;  // 2^41 pages
 constexpr uint32_t kRequestBytesMax = 32 * 1024 * 1024;
+constexpr size_t kRequestPagesMax = kRequestBytesMax / kPageBytes;
+constexpr int64_t kInFlightBytesMax = int64_t{1} << 40;
 constexpr unsigned kPatienceSecondsMax = 24 * 3600;
 
 // What the command line says. Constant once nbdkit serves.
@@ -31,8 +37,13 @@ struct Parameters {
   int64_t size_bytes = int64_t{1} << 30;
   unsigned patience_seconds = 60;
   bool take_over = false;
+  int64_t in_flight_bytes = int64_t{64} << 20;
+  std::string metrics;  // HOST:PORT; empty: none
 };
 Parameters parameters;
+
+// Constant after the start. Never destroyed, like the exports that it shows.
+HttpServer* metrics_server = nullptr;
 
 // Never destroyed: connections may still be closed while the process exits.
 Exports& AllExports() {
@@ -72,6 +83,19 @@ int SetSize(const char* value) {
   return 0;
 }
 
+int SetInFlight(const char* value) {
+  const int64_t bytes = nbdkit_parse_size(value);
+  if (bytes < 0) {
+    return -1;
+  }
+  if (bytes < int64_t{kRequestBytesMax} || bytes > kInFlightBytesMax) {
+    nbdkit_error("in-flight is %s, allowed: 32M..1T", value);
+    return -1;
+  }
+  parameters.in_flight_bytes = bytes;
+  return 0;
+}
+
 int SetPatience(const char* value) {
   if (nbdkit_parse_unsigned("patience", value, &parameters.patience_seconds) == -1) {
     return -1;
@@ -95,13 +119,19 @@ int Config(const char* key, const char* value) {
     return SetSize(value);
   } else if (name == "patience") {
     return SetPatience(value);
+  } else if (name == "in-flight") {
+    return SetInFlight(value);
+  } else if (name == "metrics") {
+    parameters.metrics = value;
   } else if (name == "take-over") {
     const int take_over = nbdkit_parse_bool(value);
     parameters.take_over = take_over == 1;
     return take_over == -1 ? -1 : 0;
   } else {
     nbdkit_error(
-        "unknown parameter %s, allowed: frontend, size, holder, patience, space, take-over", key);
+        "unknown parameter %s, allowed: frontend, size, holder, in-flight, metrics, patience, "
+        "space, take-over",
+        key);
     return -1;
   }
   return 0;
@@ -110,7 +140,8 @@ int Config(const char* key, const char* value) {
 std::string DefaultHolder(const std::string& space) {
   char host[HOST_NAME_MAX + 1] = "";
   gethostname(host, sizeof(host) - 1);
-  return std::string(host) + "/" + space;
+  // A long export name is cut: a space's holder need not be another than that of another space.
+  return (std::string(host) + "/" + space).substr(0, kNameBytesMax);
 }
 
 ClientOptions OptionsFor(const std::string& space) {
@@ -121,6 +152,7 @@ ClientOptions OptionsFor(const std::string& space) {
   options.take_over = parameters.take_over;
   options.create_pages = static_cast<uint64_t>(parameters.size_bytes) / kPageBytes;
   options.patience = std::chrono::seconds(parameters.patience_seconds);
+  options.pages_max = static_cast<uint64_t>(parameters.in_flight_bytes) / kPageBytes;
   return options;
 }
 
@@ -136,11 +168,29 @@ int ConfigComplete() {
   return 0;
 }
 
+HttpResponse Metrics() {
+  return {200, "text/plain; version=0.0.4; charset=utf-8",
+          MetricsText(ReadHostState(), AllExports())};
+}
+
+int StartMetrics() {
+  StatusOr<std::unique_ptr<HttpServer>> server =
+      HttpServer::Start(parameters.metrics, {{"/metrics", Metrics}});
+  if (!server.ok()) {
+    nbdkit_error("metrics: %s", std::string(MessageOf(server.status())).c_str());
+    return -1;
+  }
+  metrics_server = server->release();
+  nbdkit_debug("metrics at %s", metrics_server->address().c_str());
+  return 0;
+}
+
+// In the thread that all others come from, which so inherit what is set here.
 int AfterFork() {
   for (const std::string& refused : PrepareForSwap()) {
-    nbdkit_debug("this host does not allow %s; going on without", refused.c_str());
+    nbdkit_error("this host does not allow %s; going on without", refused.c_str());
   }
-  return 0;
+  return parameters.metrics.empty() ? 0 : StartMetrics();
 }
 
 const char* DefaultExport(int, int) { return parameters.space.c_str(); }
@@ -163,7 +213,9 @@ void* Open(int) {
 
 void Close(void* handle) {
   const std::unique_ptr<Handle> mine(static_cast<Handle*>(handle));
-  if (const Status status = AllExports().Release(mine->space); !status.ok()) {
+  const Status status = AllExports().Release(mine->space);
+  // Who was fenced is not attached any more.
+  if (!status.ok() && ReasonOf(status) != ErrorReason::kFenced) {
     nbdkit_error("export %s stays attached: %s", mine->space.c_str(),
                  std::string(MessageOf(status)).c_str());
   }
@@ -194,40 +246,54 @@ bool Aligned(uint32_t count, uint64_t offset) {
   return false;
 }
 
-// The first page that is not kOk decides what is said, `no_room` if there is one what is answered.
-int FailPages(const char* what, uint64_t offset, const PagesResult& result) {
-  if (!result.status.ok()) {
-    return FailStatus(what, offset, result.status);
+using Codes = std::span<const PageCode>;
+
+bool AllOk(const Status& status, Codes codes) {
+  return status.ok() && std::ranges::all_of(codes, [](PageCode c) { return c == PageCode::kOk; });
+}
+
+// The first page that is not kOk decides what is said, `no room` if there is one what is answered.
+int FailPages(const char* what, uint64_t offset, const Status& status, Codes codes) {
+  if (!status.ok()) {
+    return FailStatus(what, offset, status);
   }
-  const size_t no_room = result.Find(PageCode::kResourceExhausted);
-  size_t page = no_room;
-  if (no_room == result.codes.size()) {
-    page = 0;
-    while (result.codes[page] == PageCode::kOk) {
-      ++page;
-    }
+  auto page = std::ranges::find(codes, PageCode::kResourceExhausted);
+  const bool no_room = page != codes.end();
+  if (!no_room) {
+    page = std::ranges::find_if(codes, [](PageCode c) { return c != PageCode::kOk; });
   }
-  return Fail(no_room == result.codes.size() ? EIO : ENOSPC,
-              std::string(what) + " at offset " + std::to_string(offset) + ": page " +
-                  std::to_string(offset / kPageBytes + page) + ": " + Name(result.codes[page]));
+  const auto index = static_cast<uint64_t>(page - codes.begin());
+  return Fail(no_room ? ENOSPC : EIO, std::string(what) + " at offset " + std::to_string(offset) +
+                                          ": page " + std::to_string(offset / kPageBytes + index) +
+                                          ": " + Name(*page));
+}
+
+// A store or a load; the codes lie on this thread's stack.
+template <typename Call>
+int RunPages(const char* what, uint32_t count, uint64_t offset, const Call& call) {
+  if (!Aligned(count, offset)) {
+    return -1;
+  }
+  if (count > kRequestBytesMax) {
+    return Fail(EINVAL, std::string(what) + " of " + std::to_string(count) +
+                            " bytes, allowed: up to 32 MiB");
+  }
+  std::array<PageCode, kRequestPagesMax> room;
+  const std::span<PageCode> codes(room.data(), count / kPageBytes);
+  const Status status = call(offset / kPageBytes, codes);
+  return AllOk(status, codes) ? 0 : FailPages(what, offset, status, codes);
 }
 
 int Pread(void* handle, void* buffer, uint32_t count, uint64_t offset, uint32_t) {
-  if (!Aligned(count, offset)) {
-    return -1;
-  }
-  const PagesResult result =
-      ClientOf(handle).Load(offset / kPageBytes, {static_cast<std::byte*>(buffer), count});
-  return result.AllOk() ? 0 : FailPages("read", offset, result);
+  return RunPages("read", count, offset, [&](Offset page, std::span<PageCode> codes) {
+    return ClientOf(handle).Load(page, {static_cast<std::byte*>(buffer), count}, codes);
+  });
 }
 
 int Pwrite(void* handle, const void* buffer, uint32_t count, uint64_t offset, uint32_t) {
-  if (!Aligned(count, offset)) {
-    return -1;
-  }
-  const PagesResult result =
-      ClientOf(handle).Store(offset / kPageBytes, {static_cast<const std::byte*>(buffer), count});
-  return result.AllOk() ? 0 : FailPages("write", offset, result);
+  return RunPages("write", count, offset, [&](Offset page, std::span<PageCode> codes) {
+    return ClientOf(handle).Store(page, {static_cast<const std::byte*>(buffer), count}, codes);
+  });
 }
 
 int Flush(void*, uint32_t) { return 0; }
@@ -278,6 +344,8 @@ void DumpPlugin() { printf("vswap_version=%s\n", VSWAP_VERSION); }
 constexpr char kHelp[] =
     "frontend=HOST:PORT    (required) The front-end of vswap.\n"
     "size=SIZE             Size of a space that is made (default 1G).\n"
+    "in-flight=SIZE        Most page bytes under way, reads and the rest apart (default 64M).\n"
+    "metrics=HOST:PORT     Serve /metrics for Prometheus there (default: do not).\n"
     "holder=NAME           Identity that may reattach (default host name/export).\n"
     "patience=SECONDS      How long to wait for the service (default 60).\n"
     "space=NAME            The space of the empty export name (default \"default\").\n"

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "services/cluster/rocksdb_logger.h"
 #include "services/cluster/transaction.h"
 
 namespace vswap {
@@ -59,9 +60,7 @@ rocksdb::Options SmallOptions() {
   options.max_total_wal_size = 4 << 20;
   options.max_open_files = 32;
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  options.info_log_level = rocksdb::WARN_LEVEL;
-  options.max_log_file_size = 1 << 20;
-  options.keep_log_file_num = 2;
+  options.info_log = MakeRocksdbLogger("coordinator");
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   rocksdb::BlockBasedTableOptions table;
@@ -82,6 +81,9 @@ StatusOr<std::unique_ptr<LocalCoordinator>> LocalCoordinator::Open(const std::st
                                                                    Executor& executor) {
   std::error_code error;
   std::filesystem::create_directory(directory, error);
+  if (!error) {
+    std::filesystem::create_directory(directory + "/coordinator", error);
+  }
   if (error) {
     return MakeError(error == std::errc::permission_denied ? StatusCode::kPermissionDenied
                                                            : StatusCode::kFailedPrecondition,

@@ -52,12 +52,21 @@ Status ValidateLogWrite(const LogWrite& write) {
   if (write.sequence == 0) {
     return InvalidField("sequence", "0", "1 or more");
   }
-  if (write.slots.size() > kLogWriteSlotsMax || write.purges.size() > kLogWriteSlotsMax ||
-      write.tokens.size() > kLogWriteSlotsMax) {
-    return InvalidField(
-        "slots, purges, tokens",
-        std::to_string(std::max({write.slots.size(), write.purges.size(), write.tokens.size()})),
-        "0.." + std::to_string(kLogWriteSlotsMax) + " records");
+  const size_t records_max =
+      std::max({write.slots.size(), write.purges.size(), write.tokens.size(), write.requests.size(),
+                write.forgotten.size()});
+  if (records_max > kLogWriteSlotsMax) {
+    return InvalidField("slots, purges, tokens, requests, forgotten", std::to_string(records_max),
+                        "0.." + std::to_string(kLogWriteSlotsMax) + " records");
+  }
+  for (const RequestRecord& request : write.requests) {
+    if (request.name.space == 0 || request.name.sequence == 0) {
+      return InvalidField("request.space, request.sequence", "0", "1 or more");
+    }
+    if (request.result.size() > kRequestResultBytesMax) {
+      return InvalidField("request.result", std::to_string(request.result.size()) + " bytes",
+                          "0.." + std::to_string(kRequestResultBytesMax));
+    }
   }
   for (const SlotRecord& slot : write.slots) {
     VSWAP_RETURN_IF_ERROR(ValidateSlot(slot.space, slot.offset));

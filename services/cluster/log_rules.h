@@ -6,6 +6,7 @@ namespace vswap {
 
 inline constexpr size_t kLogWriteSlotsMax = 65536;
 inline constexpr uint32_t kLogReadSlotsMax = 65536;
+inline constexpr size_t kRequestResultBytesMax = 8192;
 
 // Where one replica's log of one shard stands.
 struct LogPosition {

@@ -70,6 +70,8 @@ struct NodeStatistics {
   uint64_t payload_bytes = 0;   // sum of stored bytes
   uint64_t used_bytes = 0;      // memory or disk in use, all overhead included
   uint64_t capacity_bytes = 0;  // 0: no limit in bytes
+  uint64_t corrupt_pages = 0;   // since its start: records found damaged
+  uint64_t background_errors = 0;  // since its start: of its storage engine
 };
 
 template <typename T>
@@ -80,7 +82,7 @@ using Callback = std::function<void(StatusOr<T>)>;
 // Bodies: CompressorNode, RocksdbNode, RemoteNode (gRPC), MemoryNode and the fault bodies (tests).
 // Thread-safe. Every callback runs exactly once, on any thread, possibly within the call; the node holds no lock
 // while it runs. An error status means the call's effect is unknown (Put, Delete) or absent (the others): the
-// caller retries with the same names, which is harmless. Batches hold 1..256 pages, a duplicate-free list of names.
+// caller retries with the same names, which is harmless. Batches hold 1..512 pages, a duplicate-free list of names.
 class Node {
  public:
   virtual ~Node() = default;

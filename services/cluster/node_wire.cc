@@ -20,7 +20,7 @@ Status CheckName(const PageName& name) {
 
 Status CheckNames(const std::vector<PageName>& names) {
   if (names.empty() || names.size() > kBatchPagesMax) {
-    return InvalidField("pages", std::to_string(names.size()), "1..256");
+    return InvalidField("pages", std::to_string(names.size()), "1..512");
   }
   for (const PageName& name : names) {
     VSWAP_RETURN_IF_ERROR(CheckName(name));
@@ -216,6 +216,21 @@ StatusOr<GetReply> ToReply(const v1::GetResponse& response, const std::vector<Pa
   return reply;
 }
 
+namespace {
+
+void Fill(const RequestRecord& record, v1::RequestRecord* out) {
+  out->set_space(record.name.space);
+  out->set_token(record.name.token);
+  out->set_sequence(record.name.sequence);
+  out->set_result(record.result);
+}
+
+RequestRecord ToRecord(const v1::RequestRecord& record) {
+  return {{record.space(), record.token(), record.sequence()}, record.result()};
+}
+
+}  // namespace
+
 v1::WriteRequest ToRequest(const LogWrite& write) {
   v1::WriteRequest request;
   request.set_shard(write.shard);
@@ -239,6 +254,15 @@ v1::WriteRequest ToRequest(const LogWrite& write) {
     out->set_space(token.space);
     out->set_token(token.token);
   }
+  for (const RequestRecord& record : write.requests) {
+    Fill(record, request.add_requests());
+  }
+  for (const RequestName& name : write.forgotten) {
+    v1::RequestName* out = request.add_forgotten();
+    out->set_space(name.space);
+    out->set_token(name.token);
+    out->set_sequence(name.sequence);
+  }
   return request;
 }
 
@@ -256,6 +280,12 @@ LogWrite ToLogWrite(const v1::WriteRequest& request) {
   }
   for (const v1::TokenRecord& token : request.tokens()) {
     write.tokens.push_back({token.space(), token.token()});
+  }
+  for (const v1::RequestRecord& record : request.requests()) {
+    write.requests.push_back(ToRecord(record));
+  }
+  for (const v1::RequestName& name : request.forgotten()) {
+    write.forgotten.push_back({name.space(), name.token(), name.sequence()});
   }
   return write;
 }
@@ -290,6 +320,9 @@ v1::ReadResponse ToResponse(const LogReadReply& reply) {
     out->set_word(slot.word);
     out->set_companion(slot.companion);
   }
+  for (const RequestRecord& record : reply.requests) {
+    Fill(record, response.add_requests());
+  }
   return response;
 }
 
@@ -298,6 +331,9 @@ LogReadReply ToReply(const v1::ReadResponse& response) {
   reply.next_cursor = response.next_cursor();
   for (const v1::SlotRecord& slot : response.slots()) {
     reply.slots.push_back({slot.space(), slot.offset(), slot.word(), slot.companion()});
+  }
+  for (const v1::RequestRecord& record : response.requests()) {
+    reply.requests.push_back(ToRecord(record));
   }
   return reply;
 }

@@ -13,7 +13,7 @@ namespace vswap {
 void FillName(const PageName& name, v1::PageName* out);
 PageName ToName(const v1::PageName& name);
 
-// 1..256 names, none twice, offsets below 2^41, versions of 48 bits.
+// 1..512 names, none twice, offsets below 2^41, versions of 48 bits.
 StatusOr<std::vector<PageName>> ToNames(
     const google::protobuf::RepeatedPtrField<v1::PageName>& names);
 

@@ -51,7 +51,9 @@ NodeStatistics ToStatistics(const v1::StatisticsResponse& response) {
           .pages_capacity = response.pages_capacity(),
           .payload_bytes = response.payload_bytes(),
           .used_bytes = response.used_bytes(),
-          .capacity_bytes = response.capacity_bytes()};
+          .capacity_bytes = response.capacity_bytes(),
+          .corrupt_pages = response.corrupt_pages(),
+          .background_errors = response.background_errors()};
 }
 
 }  // namespace

@@ -26,6 +26,20 @@ struct TokenRecord {
   Token token = 0;
 };
 
+// A request whose answer must outlive the owner that gave it: see vswap.v1.RequestRecord.
+struct RequestName {
+  SpaceId space = 0;
+  Token token = 0;
+  Sequence sequence = 0;
+  auto operator<=>(const RequestName&) const = default;
+};
+
+struct RequestRecord {
+  RequestName name;
+  std::string result;  // a serialized vswap.v1.RequestResult, at most kRequestResultBytesMax
+  bool operator==(const RequestRecord&) const = default;
+};
+
 // One atomic write of a shard's owner.
 struct LogWrite {
   ShardId shard = 0;
@@ -36,6 +50,8 @@ struct LogWrite {
       purges;  // applied before `slots`: records of words that are none on every replica
   std::vector<TokenRecord> tokens;
   Version versions_reserved = 0;  // 0: unchanged; else versions below it belong to this owner
+  std::vector<RequestRecord> requests;
+  std::vector<RequestName> forgotten;  // applied before `requests`; names not held are no error
 };
 
 // Where a sealed log ends.
@@ -47,6 +63,7 @@ struct LogEnd {
 
 struct LogReadReply {
   std::vector<SlotRecord> slots;
+  std::vector<RequestRecord> requests;
   std::string next_cursor;  // empty: the end
 };
 
@@ -67,7 +84,7 @@ class TableLog {
   // Writes of epochs below are refused from now on. FAILED_PRECONDITION (kStaleEpoch) where a newer
   // one is sealed already.
   virtual void Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) = 0;
-  // Slots of the shard in key order (space, offset); `limit` 1..65536.
+  // Slots of the shard in key order (space, offset), then its requests in theirs; `limit` 1..65536 records.
   virtual void Read(ShardId shard, std::string cursor, uint32_t limit,
                     Callback<LogReadReply> done) = 0;
 };

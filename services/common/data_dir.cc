@@ -96,6 +96,10 @@ StatusOr<uint64_t> ReadOrMakeDataDirId(const std::string& directory, Random& ran
   if (known->has_value()) {
     return **known;
   }
+  return RenewDataDirId(directory, random);
+}
+
+StatusOr<uint64_t> RenewDataDirId(const std::string& directory, Random& random) {
   const uint64_t id = random.Next64();
   const std::string path = directory + kIdFileName;
   const std::string fresh = path + ".new";

@@ -24,4 +24,8 @@ StatusOr<std::optional<uint64_t>> ReadDataDirId(const std::string& directory);
 // when it has returned. Not for two processes at once: the caller holds the directory.
 StatusOr<uint64_t> ReadOrMakeDataDirId(const std::string& directory, Random& random);
 
+// Gives the directory a new id: what lies elsewhere on behalf of the old one belongs to nobody from
+// now on. As above.
+StatusOr<uint64_t> RenewDataDirId(const std::string& directory, Random& random);
+
 }  // namespace vswap

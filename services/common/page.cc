@@ -24,6 +24,8 @@ const char* Name(PageCode code) {
       return "corrupt";
     case PageCode::kUnavailable:
       return "unavailable";
+    case PageCode::kFailedPrecondition:
+      return "failed_precondition";
   }
   return "unknown";
 }

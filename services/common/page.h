@@ -9,8 +9,10 @@ namespace vswap {
 
 inline constexpr size_t kPageBytes = 4096;
 inline constexpr uint64_t kSpacePagesMax = uint64_t{1} << 41;  // 8 PiB
-inline constexpr size_t kBatchPagesMax = 256;
-inline constexpr size_t kMessageBytesMax = 2 * 1024 * 1024;
+// Of one message: a folio of the largest order, so that it can be stored as a whole.
+inline constexpr uint32_t kOrderMax = 9;
+inline constexpr size_t kBatchPagesMax = size_t{1} << kOrderMax;
+inline constexpr size_t kMessageBytesMax = kBatchPagesMax * kPageBytes + 256 * 1024;
 
 // Bytes borrowed for the duration of a call.
 using ByteView = std::span<const std::byte>;
@@ -28,10 +30,14 @@ enum class PageCode : uint8_t {
   kInvalid = 6,
   kCorrupt = 7,
   kUnavailable = 8,
+  kFailedPrecondition = 9,
 };
 
 // How a page's bytes are written; the numbers of vswap.v1.Encoding.
 enum class Encoding : uint8_t { kUnset = 0, kRaw = 1, kZero = 2, kLz4 = 3 };
+
+// How the slots of a space become entries; the numbers of vswap.v1.SpaceKind.
+enum class SpaceKind : uint8_t { kUnset = 0, kDevice = 1, kAllocated = 2 };
 
 // A class of traffic; the numbers of vswap.v1.Lane.
 enum class Lane : uint8_t { kUnset = 0, kDemand = 1, kPageOut = 2, kPrefetch = 3, kBackground = 4 };

@@ -22,6 +22,7 @@ StatusCode CanonicalCode(ErrorReason reason) {
     case ErrorReason::kNotServing:
       return StatusCode::kUnavailable;
     case ErrorReason::kAttached:
+    case ErrorReason::kMixed:
       return StatusCode::kFailedPrecondition;
     case ErrorReason::kUnknownSpace:
       return StatusCode::kNotFound;

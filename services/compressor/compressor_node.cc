@@ -172,8 +172,12 @@ void CompressorNode::Inventory(std::string cursor, uint32_t limit, Callback<Inve
 
 void CompressorNode::Statistics(Callback<NodeStatistics> done) {
   const ArenaStatistics arena = arena_.Statistics();
-  done(NodeStatistics{arena_.incarnation(), arena.pages, 0, arena.payload_bytes, arena.used_bytes,
-                      arena.capacity_bytes});
+  done(NodeStatistics{.incarnation = arena_.incarnation(),
+                      .pages = arena.pages,
+                      .payload_bytes = arena.payload_bytes,
+                      .used_bytes = arena.used_bytes,
+                      .capacity_bytes = arena.capacity_bytes,
+                      .corrupt_pages = corrupt_pages()});
 }
 
 }  // namespace vswap

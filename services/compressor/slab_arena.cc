@@ -15,7 +15,7 @@ using arena::RecordHeader;
 constexpr uint64_t kMemoryMin = 256 * 1024;
 constexpr uint32_t kSlabMin = 16 * 1024;
 constexpr uint32_t kSlabMax = 64 * 1024 * 1024;
-constexpr uint64_t kReservePages = 256;
+constexpr uint64_t kReservePages = kBatchPagesMax;
 // Slots looked at without letting others in.
 constexpr uint32_t kListSlotsAtOnce = 1024;
 

@@ -1,12 +1,35 @@
 #include "services/frontend/admin_service.h"
 
+#include "proto/grpc_glue.h"
+#include "services/cluster/await.h"
 #include "services/frontend/status_report.h"
 
 namespace vswap {
+namespace {
+
+constexpr auto kCheckMax = std::chrono::minutes(30);
+
+}  // namespace
 
 grpc::Status AdminService::GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*,
                                      v1::GetStatusResponse* response) {
   *response = MakeStatusReport(front_end_);
+  return grpc::Status::OK;
+}
+
+grpc::Status AdminService::Check(grpc::ServerContext*, const v1::CheckRequest*,
+                                 v1::CheckResponse* response) {
+  const StatusOr<CheckReport> report = AwaitFor<CheckReport>(
+      kCheckMax, [this](Callback<CheckReport> done) { front_end_.Check(std::move(done)); });
+  if (!report.ok()) {
+    return ToGrpc(report.status());
+  }
+  response->set_slots(report->slots);
+  response->set_log_slots(report->log_slots);
+  response->set_records(report->records);
+  response->set_problems_total(report->problems_total);
+  response->mutable_problems()->Assign(report->problems.begin(), report->problems.end());
+  response->mutable_skipped()->Assign(report->skipped.begin(), report->skipped.end());
   return grpc::Status::OK;
 }
 

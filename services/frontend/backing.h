@@ -14,7 +14,8 @@ namespace vswap {
 //             +-------+---------------+-----------------------------------------------+
 //
 //   tag  kind        set            version
-//   0    none        0              0: never stored; else the free's, until its log record is purged
+//   0    none        0              0: never stored; else the free's, until its log record is purged;
+//                                   with references: the allocation's, nothing was stored yet
 //   1    zero        0              the store's
 //   2    compressed  who keeps it   names the record there
 //   3    physical    who keeps it   names the record there
@@ -26,7 +27,7 @@ namespace vswap {
 //             +----------+----------+-----+--------------------+
 //
 //   stored bytes: 1..4096 for compressed, physical and lost; else 0.
-//   refs: references to the entry; 1 in device spaces, 0 for none.
+//   refs: references to the entry, 1..255; 0: no entry. In device spaces 1, and 0 for none.
 //   flags: bit 24 (never logged): seen in its node's inventory by the reconciliation under way.
 enum class Backing : uint8_t { kNone = 0, kZero = 1, kCompressed = 2, kPhysical = 3, kLost = 4 };
 
@@ -45,7 +46,7 @@ class Word {
   constexpr bool stored() const {
     return kind() == Backing::kCompressed || kind() == Backing::kPhysical;
   }
-  // Whether the entry is something else than none.
+  // Whether something is behind the entry: anything but none.
   constexpr bool live() const { return kind() != Backing::kNone; }
   // A tag that this version does not know is a damaged or newer table log.
   constexpr bool valid() const { return (bits_ >> 61) <= static_cast<uint64_t>(Backing::kLost); }
@@ -66,6 +67,9 @@ class Companion {
   constexpr uint32_t bits() const { return bits_; }
   constexpr uint32_t stored_bytes() const { return bits_ & 0x1fff; }
   constexpr uint32_t references() const { return (bits_ >> 16) & 0xff; }
+  constexpr Companion WithReferences(uint32_t references) const {
+    return Companion((bits_ & ~0xff0000u) | references << 16);
+  }
   constexpr bool seen() const { return (bits_ & kSeen) != 0; }
   constexpr Companion WithSeen(bool seen) const {
     return Companion(seen ? bits_ | kSeen : bits_ & ~kSeen);
@@ -77,9 +81,14 @@ class Companion {
   uint32_t bits_ = 0;
 };
 
+inline constexpr uint32_t kReferencesMax = 255;
+
 struct Entry {
   Word word;
   Companion companion;
+  // Whether the slot is an entry: in device spaces what was stored to, in allocated ones what was
+  // handed out.
+  constexpr bool live() const { return word.live() || companion.references() != 0; }
 };
 
 }  // namespace vswap

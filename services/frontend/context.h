@@ -19,6 +19,8 @@ struct FrontEndCounters {
   std::atomic<uint64_t> loaded_compressed{0};
   std::atomic<uint64_t> loaded_physical{0};
   std::atomic<uint64_t> freed{0};
+  std::atomic<uint64_t> allocated{0};
+  std::atomic<uint64_t> duplicated{0};
   std::atomic<uint64_t> prefetched{0};
   std::atomic<uint64_t> moved{0};
   std::atomic<uint64_t> bytes_in{0};   // page bytes received with stores
@@ -27,11 +29,16 @@ struct FrontEndCounters {
   std::atomic<uint64_t> rejected_invalid{0};
   std::atomic<uint64_t> rejected_corrupt{0};
   std::atomic<uint64_t> rejected_unavailable{0};
+  std::atomic<uint64_t> rejected_not_found{0};    // stores to what is no entry
+  std::atomic<uint64_t> rejected_shared{0};       // stores to entries with several references
+  std::atomic<uint64_t> rejected_allocations{0};  // requests
   std::atomic<uint64_t> stores_fenced{0};
   std::atomic<uint64_t> overlap_waits{0};
   std::atomic<uint64_t> incompressible{0};
   std::atomic<uint64_t> loads_data_loss{0};
   std::atomic<uint64_t> loads_unavailable{0};
+  std::atomic<uint64_t> loads_not_found{0};
+  std::atomic<uint64_t> loads_mixed{0};  // requests
   std::atomic<uint64_t> load_retries{0};
   std::atomic<uint64_t> pages_marked_lost{0};
   std::atomic<uint64_t> pages_revived{0};

@@ -5,6 +5,7 @@
 namespace vswap {
 
 SpaceCounts& SpaceCounts::operator+=(const SpaceCounts& other) {
+  empty_pages += other.empty_pages;
   zero_pages += other.zero_pages;
   compressed_pages += other.compressed_pages;
   physical_pages += other.physical_pages;
@@ -20,9 +21,9 @@ const EntryTable::Cluster* EntryTable::Find(SpaceId space, Offset offset) const 
 }
 
 EntryTable::Cluster& EntryTable::FindOrMake(SpaceId space, Offset offset) {
-  std::unique_ptr<Cluster>& cluster = clusters_[KeyOf(space, offset)];
+  PoolPtr<Cluster>& cluster = clusters_[KeyOf(space, offset)];
   if (!cluster) {
-    cluster = std::make_unique<Cluster>();
+    cluster = MakeInPool<Cluster>(pool_);
   }
   return *cluster;
 }
@@ -121,33 +122,81 @@ void EntryTable::ForEach(
   }
 }
 
+void EntryTable::ForEachCluster(SpaceId space,
+                                const std::function<void(uint64_t)>& visit) const {
+  for (const auto& [key, cluster] : clusters_) {
+    if (key.space == space) {
+      visit(key.cluster);
+    }
+  }
+}
+
+std::optional<uint32_t> EntryTable::FindFreeRun(SpaceId space, uint64_t cluster, uint32_t order,
+                                                uint32_t from, uint32_t limit) const {
+  const uint32_t length = 1u << order;
+  const auto it = clusters_.find({space, cluster});
+  const Cluster* const held = it == clusters_.end() ? nullptr : it->second.get();
+  const auto is_free = [held](uint32_t slot) {
+    return held == nullptr ||
+           (held->words[slot].bits() == 0 &&
+            !(held->in_flight && (*held->in_flight)[slot].count != 0));
+  };
+  for (uint32_t begin = (from + length - 1) / length * length; begin + length <= limit;
+       begin += length) {
+    uint32_t free = 0;
+    while (free < length && is_free(begin + free)) {
+      ++free;
+    }
+    if (free == length) {
+      return begin;
+    }
+  }
+  return std::nullopt;
+}
+
+void EntryTable::ClearSeen() {
+  for (const auto& [key, cluster] : clusters_) {
+    for (Companion& companion : cluster->companions) {
+      companion = companion.WithSeen(false);
+    }
+  }
+}
+
 void EntryTable::Count(SpaceId space, const Entry& entry, int64_t sign) {
-  if (!entry.word.live()) {
+  if (!entry.live()) {
     return;
   }
   SpaceCounts& counts = counts_[space];
+  AddTo(entry, sign, &counts);
+  if (counts == SpaceCounts{}) {
+    counts_.erase(space);
+  }
+}
+
+void EntryTable::AddTo(const Entry& entry, int64_t sign, SpaceCounts* counts) {
+  if (!entry.live()) {
+    return;
+  }
   const uint64_t page = static_cast<uint64_t>(sign);
   const uint64_t bytes = page * entry.companion.stored_bytes();
   switch (entry.word.kind()) {
     case Backing::kNone:
+      counts->empty_pages += page;
       break;
     case Backing::kZero:
-      counts.zero_pages += page;
+      counts->zero_pages += page;
       break;
     case Backing::kCompressed:
-      counts.compressed_pages += page;
-      counts.compressed_bytes += bytes;
+      counts->compressed_pages += page;
+      counts->compressed_bytes += bytes;
       break;
     case Backing::kPhysical:
-      counts.physical_pages += page;
-      counts.physical_bytes += bytes;
+      counts->physical_pages += page;
+      counts->physical_bytes += bytes;
       break;
     case Backing::kLost:
-      counts.lost_pages += page;
+      counts->lost_pages += page;
       break;
-  }
-  if (counts == SpaceCounts{}) {
-    counts_.erase(space);
   }
 }
 

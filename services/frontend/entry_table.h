@@ -4,15 +4,18 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 
 #include "services/common/ids.h"
 #include "services/frontend/backing.h"
+#include "services/frontend/slab_pool.h"
 
 namespace vswap {
 
 // Pages and bytes by backing kind.
 struct SpaceCounts {
+  uint64_t empty_pages = 0;  // of an allocated space: entries that nothing was stored to
   uint64_t zero_pages = 0;
   uint64_t compressed_pages = 0;
   uint64_t physical_pages = 0;
@@ -21,7 +24,7 @@ struct SpaceCounts {
   uint64_t physical_bytes = 0;
 
   uint64_t used_slots() const {
-    return zero_pages + compressed_pages + physical_pages + lost_pages;
+    return empty_pages + zero_pages + compressed_pages + physical_pages + lost_pages;
   }
   SpaceCounts& operator+=(const SpaceCounts& other);
   bool operator==(const SpaceCounts&) const = default;
@@ -37,6 +40,7 @@ class EntryTable {
   struct InFlight {
     Version enqueued = 0;  // newest version that is in the log's queue
     uint32_t count = 0;
+    bool exclusive = false;  // a change of references: nothing else may begin
   };
 
   Entry Get(SpaceId space, Offset offset) const;
@@ -46,6 +50,11 @@ class EntryTable {
 
   // Sets or clears the companion's seen flag.
   void MarkSeen(SpaceId space, Offset offset, bool seen);
+  // Clears all of them.
+  void ClearSeen();
+
+  // Adds the entry to the counts (sign +1) or takes it away (-1).
+  static void AddTo(const Entry& entry, int64_t sign, SpaceCounts* counts);
 
   // The slot's changes under way, for the caller to count in (count 0: made now). Valid until the next call of another
   // method. After lowering the count to 0 call Settle.
@@ -61,6 +70,18 @@ class EntryTable {
                const std::function<void(Offset, const Entry&)>& visit) const;
   // All slots that hold a word, in no order.
   void ForEach(const std::function<void(SpaceId, Offset, const Entry&)>& visit) const;
+
+  // All clusters of a space, in no order.
+  void ForEachCluster(SpaceId space, const std::function<void(uint64_t cluster)>& visit) const;
+
+  // The first naturally aligned run of 2^order slots of the cluster that hold no word and have no
+  // change under way, at `from` or behind it and below `limit` slots (both 0..512); empty if there
+  // is none. A cluster that does not exist is free.
+  std::optional<uint32_t> FindFreeRun(SpaceId space, uint64_t cluster, uint32_t order, uint32_t from,
+                                      uint32_t limit) const;
+  bool HasCluster(SpaceId space, uint64_t cluster) const {
+    return clusters_.contains({space, cluster});
+  }
 
   uint64_t cluster_count() const { return clusters_.size(); }
   const std::unordered_map<SpaceId, SpaceCounts>& counts() const { return counts_; }
@@ -89,7 +110,8 @@ class EntryTable {
   void Count(SpaceId space, const Entry& entry, int64_t sign);
   void DropIfEmpty(SpaceId space, Offset offset);
 
-  std::unordered_map<Key, std::unique_ptr<Cluster>, KeyHash> clusters_;
+  SlabPool pool_{sizeof(Cluster)};  // before the clusters, which it outlives
+  std::unordered_map<Key, PoolPtr<Cluster>, KeyHash> clusters_;
   std::unordered_map<SpaceId, SpaceCounts> counts_;
 };
 

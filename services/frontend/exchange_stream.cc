@@ -27,32 +27,16 @@ ExchangeStream::ExchangeStream(const Handler& handler, LiveStreams& live)
 
 ExchangeStream::~ExchangeStream() { live_.Remove(); }
 
-void ExchangeStream::Accept(const Request& request, const Handler& handler, LiveStreams& live) {
-  auto stream = std::make_shared<ExchangeStream>(handler, live);
-  request(&stream->context_, &stream->stream_,
-          new QueueEvent([stream, &request, &handler, &live](bool ok) {
-            if (!ok) {
-              return;  // the server shuts down
-            }
-            Accept(request, handler, live);
-            stream->Read();
-          }));
+ExchangeStream* ExchangeStream::Begin(const Handler& handler, LiveStreams& live) {
+  const auto stream = std::make_shared<ExchangeStream>(handler, live);
+  stream->self_ = stream;
+  stream->StartRead(&stream->incoming_);
+  return stream.get();
 }
 
-QueueEvent* ExchangeStream::Event(void (ExchangeStream::*method)(bool)) {
-  return new QueueEvent(
-      [self = shared_from_this(), method](bool ok) { (self.get()->*method)(ok); });
-}
+void ExchangeStream::OnDone() { const std::shared_ptr<ExchangeStream> last = std::move(self_); }
 
-void ExchangeStream::Read() {
-  {
-    MutexLock lock(mutex_);
-    reading_ = true;
-  }
-  stream_.Read(&incoming_, Event(&ExchangeStream::OnRead));
-}
-
-void ExchangeStream::OnRead(bool ok) {
+void ExchangeStream::OnReadDone(bool ok) {
   grpc::ByteBuffer request;
   bool room = false;
   {
@@ -71,7 +55,7 @@ void ExchangeStream::OnRead(bool ok) {
   }
   if (room) {
     // Before the handler runs: another thread may take the next request meanwhile.
-    stream_.Read(&incoming_, Event(&ExchangeStream::OnRead));
+    StartRead(&incoming_);
   }
   handler_(request,
            [self = shared_from_this()](grpc::ByteBuffer answer) { self->Send(std::move(answer)); });
@@ -94,23 +78,24 @@ void ExchangeStream::Send(grpc::ByteBuffer answer) {
 }
 
 void ExchangeStream::Write() {
-  grpc::ByteBuffer next;
+  bool more = false;
   {
     MutexLock lock(mutex_);
-    if (outgoing_.empty()) {
-      writing_ = false;
-    } else {
-      next.Swap(&outgoing_.front());
+    more = !outgoing_.empty();
+    writing_ = more;
+    if (more) {
+      being_written_.Swap(&outgoing_.front());
       outgoing_.pop_front();
     }
   }
-  if (!next.Valid()) {
-    return FinishIfDone();
+  if (more) {
+    StartWrite(&being_written_);
+  } else {
+    FinishIfDone();
   }
-  stream_.Write(next, Event(&ExchangeStream::OnWritten));
 }
 
-void ExchangeStream::OnWritten(bool ok) {
+void ExchangeStream::OnWriteDone(bool ok) {
   bool read = false;
   {
     MutexLock lock(mutex_);
@@ -121,9 +106,11 @@ void ExchangeStream::OnWritten(bool ok) {
       outgoing_.clear();
     }
     read = !reading_ && !ended_ && in_flight_ < kInFlightMax;
+    reading_ = reading_ || read;
   }
+  being_written_.Clear();
   if (read) {
-    Read();
+    StartRead(&incoming_);
   }
   Write();
 }
@@ -138,7 +125,7 @@ void ExchangeStream::FinishIfDone() {
     }
     finished_ = true;
   }
-  stream_.Finish(grpc::Status::OK, new QueueEvent([self = shared_from_this()](bool) {}));
+  Finish(grpc::Status::OK);
 }
 
 }  // namespace vswap

@@ -11,10 +11,7 @@
 
 namespace vswap {
 
-// What a completion queue of the server gives back: run once, with the operation's success.
-using QueueEvent = std::function<void(bool ok)>;
-
-// The calls that have come to an end, so that the queue can be shut down after them. Thread-safe.
+// The calls that have not come to their end. Thread-safe.
 class LiveStreams {
  public:
   void Add();
@@ -32,44 +29,45 @@ class LiveStreams {
 // and writes answers in the order they come. When the client breaks off, requests under way run to
 // their end and their answers are dropped.
 //
-// Thread-safe. Kept alive by its own outstanding operations and by the answers it waits for.
-class ExchangeStream : public std::enable_shared_from_this<ExchangeStream> {
+// By gRPC's callbacks, like the unary calls: a completion queue of our own was slower by a thread's
+// wake a message, since whichever of gRPC's threads polls the connections has to hand what it finds
+// to the queue's.
+//
+// Thread-safe. Kept alive by gRPC until OnDone, and by the answers it waits for.
+class ExchangeStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                       public std::enable_shared_from_this<ExchangeStream> {
  public:
   static constexpr size_t kInFlightMax = 64;
 
-  using Stream = grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>;
   using Answer = std::function<void(grpc::ByteBuffer)>;
   // Answers exactly once, on any thread, possibly within the call.
   using Handler = std::function<void(const grpc::ByteBuffer& request, Answer answer)>;
-  // Asks gRPC for the next call.
-  using Request = std::function<void(grpc::ServerContext*, Stream*, QueueEvent*)>;
 
-  // Waits for a call, serves it, and waits for the next one at once. `live`, `request` and
-  // `handler` outlive all streams.
-  static void Accept(const Request& request, const Handler& handler, LiveStreams& live);
+  // A stream that serves the call that was just accepted. `live` and `handler` outlive it.
+  static ExchangeStream* Begin(const Handler& handler, LiveStreams& live);
 
   ExchangeStream(const Handler& handler, LiveStreams& live);
-  ~ExchangeStream();
+  ~ExchangeStream() override;
 
  private:
-  void Read();
-  void OnRead(bool ok);
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnDone() override;
   void Send(grpc::ByteBuffer answer);
+  // Writes the next answer; while there is one, `writing_` is set.
   void Write();
-  void OnWritten(bool ok);
   void FinishIfDone();
-  QueueEvent* Event(void (ExchangeStream::*method)(bool));
 
   const Handler& handler_;
   LiveStreams& live_;
-  grpc::ServerContext context_;
-  Stream stream_{&context_};
-  grpc::ByteBuffer incoming_;  // of the one read under way
+  std::shared_ptr<ExchangeStream> self_;  // until OnDone
+  grpc::ByteBuffer incoming_;             // of the one read under way
+  grpc::ByteBuffer being_written_;        // of the one write under way
 
   Mutex mutex_;
   std::deque<grpc::ByteBuffer> outgoing_ GUARDED_BY(mutex_);
   size_t in_flight_ GUARDED_BY(mutex_) = 0;  // read and not yet written
-  bool reading_ GUARDED_BY(mutex_) = false;
+  bool reading_ GUARDED_BY(mutex_) = true;
   bool writing_ GUARDED_BY(mutex_) = false;
   bool ended_ GUARDED_BY(mutex_) = false;   // nothing more to read
   bool broken_ GUARDED_BY(mutex_) = false;  // nothing more can be written

@@ -29,7 +29,10 @@ Status Damaged(const std::string& key) {
 }
 
 SpaceInfo ToInfo(const v1::SpaceRecord& record) {
-  return {record.space(), record.name(), record.pages(), record.holder()};
+  // Records without a kind are of the time when there was only one.
+  const SpaceKind kind = record.kind() == v1::SPACE_KIND_ALLOCATED ? SpaceKind::kAllocated
+                                                                   : SpaceKind::kDevice;
+  return {record.space(), record.name(), record.pages(), record.holder(), kind};
 }
 
 // Counts answers and passes the first failure on when all have come.
@@ -58,6 +61,14 @@ class Gather {
   Status result_ GUARDED_BY(mutex_);
   const std::function<void(Status)> done_;
 };
+
+Status CheckAllocated(const SpaceInfo& space) {
+  return space.kind == SpaceKind::kAllocated
+             ? Status()
+             : MakeError(StatusCode::kFailedPrecondition,
+                         "space " + space.name +
+                             " is a device space: its client names the offsets");
+}
 
 Status CheckName(std::string_view field, const std::string& name) {
   return name.empty() || name.size() > FrontEnd::Options::kNameBytesMax
@@ -204,6 +215,11 @@ void FrontEnd::ReadShard(std::shared_ptr<Shard> shard, std::string cursor,
             return done(std::move(status));
           }
         }
+        for (const RequestRecord& record : reply->requests) {
+          if (Status status = shard->Restore(record); !status.ok()) {
+            return done(std::move(status));
+          }
+        }
         if (reply->next_cursor.empty()) {
           shard->Start(done);
         } else {
@@ -239,6 +255,10 @@ void FrontEnd::Open(OpenCall call, Callback<OpenReply> done) {
   if (bad.ok() && call.create_pages > kSpacePagesMax) {
     bad = InvalidField("create_pages", std::to_string(call.create_pages), "0..2^41");
   }
+  if (bad.ok() && call.kind > SpaceKind::kAllocated) {
+    bad = InvalidField("kind", std::to_string(static_cast<int>(call.kind)),
+                       "0 (any), 1 (DEVICE), 2 (ALLOCATED)");
+  }
   if (bad.ok() && !serving_) {
     bad = MakeError(ErrorReason::kNotServing, "the front-end is starting or stopping");
   }
@@ -269,6 +289,10 @@ void FrontEnd::TryOpen(std::shared_ptr<Opening> opening) {
             MakeError(ErrorReason::kAttached, "space " + call.name + " is attached by holder " +
                                                   record.holder() + "; ask to take it over"));
       }
+      if (call.kind != SpaceKind::kUnset && call.kind != ToInfo(record).kind) {
+        return opening->done(MakeError(StatusCode::kFailedPrecondition,
+                                       "kind: space " + call.name + " is of the other kind"));
+      }
     } else if (call.create_pages == 0) {
       return opening->done(MakeError(ErrorReason::kUnknownSpace,
                                      "name: there is no space " + call.name +
@@ -286,6 +310,8 @@ void FrontEnd::TryOpen(std::shared_ptr<Opening> opening) {
       }
       opening->record.set_space(next->has_value() ? std::stoull((*next)->value) : 1);
       opening->record.set_pages(opening->call.create_pages);
+      opening->record.set_kind(static_cast<v1::SpaceKind>(
+          opening->call.kind == SpaceKind::kUnset ? SpaceKind::kDevice : opening->call.kind));
       CommitOpen(opening, 0, key, next->has_value() ? (*next)->revision : 0);
     });
   });
@@ -321,7 +347,7 @@ void FrontEnd::CommitOpen(std::shared_ptr<Opening> opening, uint64_t space_revis
         return opening->done(map.status());
       }
       opening->done(OpenReply{opening->record.space(), opening->record.token(),
-                              opening->record.pages(), *map});
+                              opening->record.pages(), *map, ToInfo(opening->record).kind});
     });
   });
 }
@@ -409,84 +435,146 @@ StatusOr<SpaceInfo> FrontEnd::FindSpace(SpaceId space) const {
   return it->second;
 }
 
-Status FrontEnd::CheckExtents(const RequestHeader& header, const std::vector<Extent>& extents,
-                              uint32_t pages_max) const {
-  const StatusOr<SpaceInfo> space = FindSpace(header.space);
+StatusOr<SpaceInfo> FrontEnd::CheckExtents(const RequestHeader& header,
+                                           const std::vector<Extent>& extents,
+                                           uint32_t pages_max) const {
+  StatusOr<SpaceInfo> space = FindSpace(header.space);
   if (!space.ok()) {
-    return space.status();
+    return space;
   }
   const auto shard_count = static_cast<uint32_t>(shards_.size());
   VSWAP_RETURN_IF_ERROR(ValidateHeader(header, shard_count));
-  return ValidateExtents(header, extents, {space->pages, shard_count, pages_max});
+  VSWAP_RETURN_IF_ERROR(ValidateExtents(header, extents, {space->pages, shard_count, pages_max}));
+  return space;
 }
 
 void FrontEnd::Store(StoreCall call, MutationDone done) {
-  Status status = CheckExtents(call.header, call.extents, kBatchPagesMax);
+  const StatusOr<SpaceInfo> space = CheckExtents(call.header, call.extents, kBatchPagesMax);
+  Status status = space.status();
   if (status.ok()) {
     status = ValidatePages(call);
   }
   if (!status.ok()) {
-    return done({std::move(status), {}, 0});
+    return done({std::move(status), {}, 0, {}});
   }
+  call.kind = space->kind;
   auto shard = shards_[call.header.shard];
   StorePages(context_, std::move(shard), std::move(call), std::move(done));
 }
 
 void FrontEnd::Load(LoadCall call, LoadDone done) {
-  Status status = CheckExtents(call.header, call.extents, kBatchPagesMax);
-  if (!status.ok()) {
-    return done({std::move(status), {}, {}});
+  const StatusOr<SpaceInfo> space = CheckExtents(call.header, call.extents, kBatchPagesMax);
+  if (!space.ok()) {
+    return done({space.status(), {}, {}});
   }
+  call.kind = space->kind;
   auto shard = shards_[call.header.shard];
   LoadPages(context_, std::move(shard), std::move(call), std::move(done));
 }
 
 void FrontEnd::Free(FreeCall call, MutationDone done) {
-  Status status = CheckExtents(call.header, call.extents, kStripePages);
-  if (!status.ok()) {
-    return done({std::move(status), {}, 0});
+  const StatusOr<SpaceInfo> space = CheckExtents(call.header, call.extents, kStripePages);
+  Status status = space.status();
+  if (status.ok() && space->kind == SpaceKind::kAllocated) {
+    status = ValidateDistinct(call.extents);
   }
+  if (!status.ok()) {
+    return done({std::move(status), {}, 0, {}});
+  }
+  call.kind = space->kind;
   auto shard = shards_[call.header.shard];
   FreePages(context_, std::move(shard), std::move(call), std::move(done));
 }
 
-void FrontEnd::Prefetch(LoadCall call, std::function<void(Status)> done) {
-  Status status = CheckExtents(call.header, call.extents, kBatchPagesMax);
+void FrontEnd::Allocate(AllocateCall call, MutationDone done) {
+  const StatusOr<SpaceInfo> space = FindSpace(call.header.space);
+  Status status = space.status();
+  if (status.ok()) {
+    status = ValidateHeader(call.header, static_cast<uint32_t>(shards_.size()));
+  }
+  if (status.ok()) {
+    status = ValidateAllocate(call.shape.order, call.shape.count);
+  }
+  if (status.ok()) {
+    status = CheckAllocated(*space);
+  }
   if (!status.ok()) {
-    return done(std::move(status));
+    return done({std::move(status), {}, 0, {}});
+  }
+  call.shape.space_pages = space->pages;
+  call.shape.shard_count = static_cast<uint32_t>(shards_.size());
+  auto shard = shards_[call.header.shard];
+  AllocatePages(context_, std::move(shard), std::move(call), std::move(done));
+}
+
+void FrontEnd::Duplicate(DuplicateCall call, MutationDone done) {
+  const StatusOr<SpaceInfo> space = CheckExtents(call.header, call.extents, kBatchPagesMax);
+  Status status = space.status();
+  if (status.ok()) {
+    status = ValidateDistinct(call.extents);
+  }
+  if (status.ok()) {
+    status = CheckAllocated(*space);
+  }
+  if (!status.ok()) {
+    return done({std::move(status), {}, 0, {}});
+  }
+  auto shard = shards_[call.header.shard];
+  DuplicatePages(context_, std::move(shard), std::move(call), std::move(done));
+}
+
+void FrontEnd::Prefetch(LoadCall call, std::function<void(Status)> done) {
+  const StatusOr<SpaceInfo> space = CheckExtents(call.header, call.extents, kBatchPagesMax);
+  if (!space.ok()) {
+    return done(space.status());
   }
   PrefetchPages(context_, shards_[call.header.shard], call, done);
 }
 
 StatusOr<std::vector<BackingRun>> FrontEnd::Extents(const RequestHeader& header,
                                                     Extent extent) const {
-  VSWAP_RETURN_IF_ERROR(CheckExtents(header, {extent}, kStripePages));
+  const StatusOr<SpaceInfo> space = CheckExtents(header, {extent}, kStripePages);
+  VSWAP_RETURN_IF_ERROR(space.status());
   const Shard& shard = *shards_[header.shard];
   VSWAP_RETURN_IF_ERROR(shard.CheckRead(header));
   std::vector<BackingRun> runs;
-  const auto add = [&runs](Offset pages, Backing kind) {
+  const bool allocated = space->kind == SpaceKind::kAllocated;
+  const auto add = [&runs, allocated](Offset pages, const Entry& entry) {
     if (pages == 0) {
       return;
     }
-    if (runs.empty() || runs.back().kind != kind) {
-      runs.push_back({0, kind});
+    if (runs.empty() || !SameBacking(runs.back().first, entry)) {
+      runs.push_back({0, entry, allocated && !entry.live()});
     }
     runs.back().pages += static_cast<uint32_t>(pages);
   };
   Offset next = extent.offset;
   shard.Inspect([&](const EntryTable& table) {
     table.ForEach(header.space, extent, [&](Offset offset, const Entry& entry) {
-      add(offset - next, Backing::kNone);
-      add(1, entry.word.kind());
+      add(offset - next, {});
+      add(1, entry);
       next = offset + 1;
     });
   });
-  add(extent.offset + extent.pages - next, Backing::kNone);
+  add(extent.offset + extent.pages - next, {});
   return runs;
 }
 
 void FrontEnd::MoveAll(Tier from, Tier to, std::function<void(uint64_t)> done) {
   MovePages(context_, shards_, from, to, std::move(done));
+}
+
+void FrontEnd::Check(Callback<CheckReport> done) {
+  if (!reconciled_ || checking_.exchange(true)) {
+    return done(MakeError(StatusCode::kUnavailable,
+                          reconciled_ ? "another check is under way"
+                                      : "tables and nodes are still being compared after the start"));
+  }
+  CheckEverything(context_, shards_, log_replicas_,
+                  [this, done = std::move(done)](CheckReport report) {
+                    checking_ = false;
+                    done(std::move(report));
+                  });
 }
 
 std::map<SpaceId, SpaceCounts> FrontEnd::Counts() const {

@@ -28,9 +28,11 @@ constexpr char kStoresHelp[] = "Pages stored and acknowledged, by what came to b
 constexpr char kLoads[] = "vswap_loads_total";
 constexpr char kLoadsHelp[] = "Pages loaded, by what was behind them.";
 constexpr char kRejects[] = "vswap_alloc_reject_total";
-constexpr char kRejectsHelp[] = "Pages of stores that were refused.";
+constexpr char kRejectsHelp[] =
+    "Pages of stores that were refused; with reason no_slots: allocations.";
 constexpr char kLoadFailures[] = "vswap_load_failures_total";
-constexpr char kLoadFailuresHelp[] = "Pages of loads that were answered with an error.";
+constexpr char kLoadFailuresHelp[] =
+    "Pages of loads that were answered with an error; with reason mixed: requests.";
 
 // Rows of one name stand together.
 constexpr CounterRow kCounters[] = {
@@ -45,12 +47,21 @@ constexpr CounterRow kCounters[] = {
     {kRejects, kRejectsHelp, "reason", "invalid", &FrontEndCounters::rejected_invalid},
     {kRejects, kRejectsHelp, "reason", "corrupt", &FrontEndCounters::rejected_corrupt},
     {kRejects, kRejectsHelp, "reason", "unavailable", &FrontEndCounters::rejected_unavailable},
+    {kRejects, kRejectsHelp, "reason", "not_found", &FrontEndCounters::rejected_not_found},
+    {kRejects, kRejectsHelp, "reason", "shared", &FrontEndCounters::rejected_shared},
+    {kRejects, kRejectsHelp, "reason", "no_slots", &FrontEndCounters::rejected_allocations},
     {kRejects, kRejectsHelp, "reason", "fenced", &FrontEndCounters::stores_fenced},
     {kLoadFailures, kLoadFailuresHelp, "reason", "data_loss", &FrontEndCounters::loads_data_loss},
     {kLoadFailures, kLoadFailuresHelp, "reason", "unavailable",
      &FrontEndCounters::loads_unavailable},
+    {kLoadFailures, kLoadFailuresHelp, "reason", "not_found", &FrontEndCounters::loads_not_found},
+    {kLoadFailures, kLoadFailuresHelp, "reason", "mixed", &FrontEndCounters::loads_mixed},
     {"vswap_frees_total", "Slots freed that had something behind them.", nullptr, nullptr,
      &FrontEndCounters::freed},
+    {"vswap_allocated_total", "Entries handed out in allocated spaces.", nullptr, nullptr,
+     &FrontEndCounters::allocated},
+    {"vswap_duplicated_total", "References added to entries.", nullptr, nullptr,
+     &FrontEndCounters::duplicated},
     {"vswap_prefetched_total", "Pages that a prefetch has read.", nullptr, nullptr,
      &FrontEndCounters::prefetched},
     {"vswap_moves_total", "Pages moved from one node to another.", nullptr, nullptr,
@@ -96,6 +107,7 @@ class Families {
 v1::SpaceStatus Sum(const v1::GetStatusResponse& report) {
   v1::SpaceStatus sum;
   for (const v1::SpaceStatus& space : report.spaces()) {
+    sum.set_empty_pages(sum.empty_pages() + space.empty_pages());
     sum.set_zero_pages(sum.zero_pages() + space.zero_pages());
     sum.set_compressed_pages(sum.compressed_pages() + space.compressed_pages());
     sum.set_physical_pages(sum.physical_pages() + space.physical_pages());
@@ -111,10 +123,11 @@ void AddSpaces(const v1::GetStatusResponse& report, Families& families) {
   families.AddGauge("vswap_spaces", "Spaces that exist.", {},
                     static_cast<uint64_t>(report.spaces_size()));
   families.AddGauge(
-      "vswap_used_slots", "Slots with something behind them.", {},
-      sum.zero_pages() + sum.compressed_pages() + sum.physical_pages() + sum.lost_pages());
+      "vswap_used_slots", "Slots that are entries.", {},
+      sum.empty_pages() + sum.zero_pages() + sum.compressed_pages() + sum.physical_pages() + sum.lost_pages());
   constexpr char kPages[] = "vswap_pages";
   constexpr char kHelp[] = "Slots, by what is behind them.";
+  families.AddGauge(kPages, kHelp, {{"backing", "none"}}, sum.empty_pages());
   families.AddGauge(kPages, kHelp, {{"backing", "zero"}}, sum.zero_pages());
   families.AddGauge(kPages, kHelp, {{"backing", "compressed"}}, sum.compressed_pages());
   families.AddGauge(kPages, kHelp, {{"backing", "physical"}}, sum.physical_pages());
@@ -123,6 +136,14 @@ void AddSpaces(const v1::GetStatusResponse& report, Families& families) {
   constexpr char kBytesHelp[] = "Bytes of the pages as they are stored.";
   families.AddGauge(kBytes, kBytesHelp, {{"backing", "compressed"}}, sum.compressed_bytes());
   families.AddGauge(kBytes, kBytesHelp, {{"backing", "physical"}}, sum.physical_bytes());
+}
+
+// The names that Prometheus' own client libraries use.
+void AddProcess(const v1::ProcessStatus& process, Families& families) {
+  families.AddGauge("process_resident_memory_bytes", "Resident memory size in bytes.", {},
+                    process.resident_bytes());
+  families.Add("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.",
+               MetricType::Counter, {}, static_cast<double>(process.cpu_microseconds()) / 1e6);
 }
 
 struct NodeRow {
@@ -141,6 +162,10 @@ constexpr NodeRow kNodeGauges[] = {
      &v1::NodeStatus::used_bytes},
     {"vswap_node_capacity_bytes", "Most memory or disk that a node uses; 0: no limit in bytes.",
      &v1::NodeStatus::capacity_bytes},
+    {"vswap_node_corrupt_pages", "Records that a node found damaged since its start.",
+     &v1::NodeStatus::corrupt_pages},
+    {"vswap_node_background_errors", "Errors of a node's storage engine since its start.",
+     &v1::NodeStatus::background_errors},
 };
 
 void AddNodes(const v1::GetStatusResponse& report, Families& families) {
@@ -170,6 +195,7 @@ std::vector<prometheus::MetricFamily> FrontEndCollector::Collect() const {
                MetricType::Counter, {}, static_cast<double>(front_end_.stores_overtaken()));
   AddSpaces(report, families);
   AddNodes(report, families);
+  AddProcess(report.process(), families);
   families.AddGauge("vswap_releases_pending", "Batches of deletes that nodes have not answered.",
                     {}, front_end_.releases_pending());
   families.AddGauge("vswap_reconciled", "1 once tables and nodes were compared after the start.",

@@ -3,6 +3,7 @@
 #include <span>
 
 #include "proto/grpc_glue.h"
+#include "services/frontend/exchange_stream.h"
 
 namespace vswap {
 namespace {
@@ -10,10 +11,13 @@ namespace {
 using Wire = v1::FrontEndService;
 
 template <typename Base>
+using Batches = Wire::WithCallbackMethod_Store<Wire::WithCallbackMethod_Load<
+    Wire::WithCallbackMethod_Free<Wire::WithCallbackMethod_Prefetch<Wire::WithCallbackMethod_Extents<
+        Wire::WithCallbackMethod_Allocate<Wire::WithCallbackMethod_Duplicate<Base>>>>>>>;
+
+template <typename Base>
 using Unary = Wire::WithCallbackMethod_Open<Wire::WithCallbackMethod_Close<
-    Wire::WithCallbackMethod_ListSpaces<Wire::WithCallbackMethod_GetShardMap<
-        Wire::WithCallbackMethod_Store<Wire::WithCallbackMethod_Load<Wire::WithCallbackMethod_Free<
-            Wire::WithCallbackMethod_Prefetch<Wire::WithCallbackMethod_Extents<Base>>>>>>>>>;
+    Wire::WithCallbackMethod_ListSpaces<Wire::WithCallbackMethod_GetShardMap<Batches<Base>>>>>;
 
 // Puts the answer where gRPC wants it.
 template <typename Response>
@@ -26,9 +30,20 @@ RequestHandler::Done<Response> FinishWith(grpc::ServerUnaryReactor* reactor, Res
 
 }  // namespace
 
-class FrontEndService::Calls : public Unary<Wire::WithRawMethod_Exchange<Wire::Service>> {
+class FrontEndService::Calls : public Unary<Wire::WithRawCallbackMethod_Exchange<Wire::Service>> {
  public:
-  explicit Calls(RequestHandler& handler) : handler_(handler) {}
+  explicit Calls(RequestHandler& handler) : handler_(handler) {
+    exchange_ = [this](const grpc::ByteBuffer& request, ExchangeStream::Answer answer) {
+      auto message = std::make_shared<OwnedMessage>(request);
+      handler_.Exchange(message->bytes(), message,
+                        [answer = std::move(answer)](const std::string& head,
+                                                     const std::vector<ByteView>& pages) {
+                          answer(MakeMessage(head, pages));
+                        });
+    };
+  }
+
+  void WaitForStreams() { live_.WaitForNone(); }
 
   using Context = grpc::CallbackServerContext;
   using Reactor = grpc::ServerUnaryReactor;
@@ -96,54 +111,37 @@ class FrontEndService::Calls : public Unary<Wire::WithRawMethod_Exchange<Wire::S
     handler_.Extents(*request, FinishWith(reactor, response));
     return reactor;
   }
+  Reactor* Allocate(Context* context, const v1::AllocateRequest* request,
+                    v1::AllocateResponse* response) override {
+    Reactor* reactor = context->DefaultReactor();
+    handler_.Allocate(*request, FinishWith(reactor, response));
+    return reactor;
+  }
+  Reactor* Duplicate(Context* context, const v1::DuplicateRequest* request,
+                     v1::DuplicateResponse* response) override {
+    Reactor* reactor = context->DefaultReactor();
+    handler_.Duplicate(*request, FinishWith(reactor, response));
+    return reactor;
+  }
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Exchange(Context*) override {
+    return ExchangeStream::Begin(exchange_, live_);
+  }
 
  private:
   RequestHandler& handler_;
+  LiveStreams live_;
+  ExchangeStream::Handler exchange_;
 };
 
 FrontEndService::FrontEndService(RequestHandler& handler)
-    : handler_(handler), calls_(std::make_unique<Calls>(handler)) {
-  request_ = [this](grpc::ServerContext* context, ExchangeStream::Stream* stream,
-                    QueueEvent* event) {
-    calls_->RequestExchange(context, stream, queue_.get(), queue_.get(), event);
-  };
-  exchange_ = [this](const grpc::ByteBuffer& request, ExchangeStream::Answer answer) {
-    auto message = std::make_shared<OwnedMessage>(request);
-    handler_.Exchange(
-        message->bytes(), message,
-        [answer = std::move(answer)](const std::string& head, const std::vector<ByteView>& pages) {
-          answer(MakeMessage(head, pages));
-        });
-  };
-}
+    : calls_(std::make_unique<Calls>(handler)) {}
 
 FrontEndService::~FrontEndService() = default;
 
 void FrontEndService::Register(grpc::ServerBuilder& builder) {
   builder.RegisterService(calls_.get());
-  queue_ = builder.AddCompletionQueue();
 }
 
-void FrontEndService::Start(int threads) {
-  for (int i = 0; i < threads; ++i) {
-    threads_.emplace_back([this] { ServeQueue(); });
-  }
-  ExchangeStream::Accept(request_, exchange_, live_);
-}
-
-void FrontEndService::Stop() {
-  live_.WaitForNone();
-  queue_->Shutdown();
-  threads_.clear();
-}
-
-void FrontEndService::ServeQueue() {
-  void* tag = nullptr;
-  bool ok = false;
-  while (queue_->Next(&tag, &ok)) {
-    const std::unique_ptr<QueueEvent> event(static_cast<QueueEvent*>(tag));
-    (*event)(ok);
-  }
-}
+void FrontEndService::Stop() { calls_->WaitForStreams(); }
 
 }  // namespace vswap

@@ -1,5 +1,6 @@
 #include "services/frontend/load_path.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -42,6 +43,11 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
       return;
     }
     const std::vector<Entry> entries = shard_->Lookup(call_.header.space, call_.extents);
+    if (call_.unmixed && !AllSame(entries)) {
+      ++context_.counters.loads_mixed;
+      done_({MakeError(ErrorReason::kMixed, "the slots have different backings"), {}, {}});
+      return;
+    }
     std::vector<size_t> wanted;
     std::unordered_map<Offset, size_t>
         first;  // only where one extent cannot tell that slots differ
@@ -71,12 +77,22 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
     bool unheard = false;  // some copy's node gave no answer to believe
   };
 
+  static bool AllSame(const std::vector<Entry>& entries) {
+    return std::ranges::all_of(
+        entries, [&](const Entry& entry) { return SameBacking(entries.front(), entry); });
+  }
+
   // Answers what needs no node and asks one node a page for the rest.
   void Ask(std::vector<size_t> wanted) {
     std::map<const Placement::Member*, std::vector<size_t>> by_node;
     for (const size_t i : wanted) {
       Page& page = pages_[i];
       const Word word = page.entry.word;
+      if (call_.kind == SpaceKind::kAllocated && !page.entry.live()) {
+        ++context_.counters.loads_not_found;
+        reply_.pages[i].code = PageCode::kNotFound;
+        continue;
+      }
       if (word.kind() == Backing::kNone || word.kind() == Backing::kZero) {
         ++(word.live() ? context_.counters.loaded_zero : context_.counters.loaded_none);
         reply_.pages[i] = {PageCode::kOk, Encoding::kZero, 0, {}, {}};
@@ -257,6 +273,11 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
 };
 
 }  // namespace
+
+bool SameBacking(const Entry& a, const Entry& b) {
+  return a.word.kind() == b.word.kind() && a.live() == b.live() &&
+         (a.word.kind() != Backing::kPhysical || a.word.set() == b.word.set());
+}
 
 void LoadPages(const FrontEndContext& context, std::shared_ptr<Shard> shard, LoadCall call,
                LoadDone done) {

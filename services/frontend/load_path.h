@@ -12,11 +12,16 @@ namespace vswap {
 struct LoadCall {
   RequestHeader header;
   std::vector<Extent> extents;
+  bool unmixed = false;  // only if all slots have the same backing
+  SpaceKind kind = SpaceKind::kDevice;
 };
+
+// Whether a large folio can be brought in as one piece: one kind, and of physical one set.
+bool SameBacking(const Entry& a, const Entry& b);
 
 // One page for the client: as it was stored, or zero.
 struct PageOut {
-  PageCode code = PageCode::kUnset;  // kOk, kDataLoss, kUnavailable
+  PageCode code = PageCode::kUnset;  // kOk, kNotFound, kDataLoss, kUnavailable
   Encoding encoding = Encoding::kUnset;
   uint32_t checksum = 0;  // the client's; 0 for zero pages
   Stamp stamp;            // 0 for zero pages

@@ -77,13 +77,15 @@ class RequestHandler::Timer {
 };
 
 void RequestHandler::Open(const v1::OpenRequest& request, Done<v1::OpenResponse> done) {
-  front_end_.Open({request.name(), request.holder(), request.take_over(), request.create_pages()},
+  front_end_.Open({request.name(), request.holder(), request.take_over(), request.create_pages(),
+                   static_cast<SpaceKind>(request.kind())},
                   [done = std::move(done)](const StatusOr<OpenReply>& reply) {
                     v1::OpenResponse response;
                     if (reply.ok()) {
                       response.set_space(reply->space);
                       response.set_token(reply->token);
                       response.set_space_pages(reply->pages);
+                      response.set_kind(static_cast<v1::SpaceKind>(reply->kind));
                       FillShardMap(reply->shard_map, response.mutable_shard_map());
                     }
                     done(reply.status(), response);
@@ -105,6 +107,7 @@ void RequestHandler::ListSpaces(Done<v1::ListSpacesResponse> done) {
         out->set_name(space.name);
         out->set_pages(space.pages);
         out->set_holder(space.holder);
+        out->set_kind(static_cast<v1::SpaceKind>(space.kind));
       }
     }
     done(spaces.status(), response);
@@ -192,6 +195,31 @@ void RequestHandler::Extents(const v1::ExtentsRequest& request,
   done(runs.status(), response);
 }
 
+void RequestHandler::Allocate(const v1::AllocateRequest& request, Done<v1::AllocateResponse> done) {
+  const Timer timer(*this, Operation::kAllocate, request.header());
+  front_end_.Allocate(ToAllocateCall(request),
+                      [timer, epoch = request.header().shard_epoch(),
+                       done = std::move(done)](const MutationResult& result) {
+                        v1::AllocateResponse response;
+                        FillAllocate(result, epoch, &response);
+                        timer.Stop(result.status);
+                        done(result.status, response);
+                      });
+}
+
+void RequestHandler::Duplicate(const v1::DuplicateRequest& request,
+                               Done<v1::DuplicateResponse> done) {
+  const Timer timer(*this, Operation::kDuplicate, request.header());
+  front_end_.Duplicate(ToDuplicateCall(request),
+                       [timer, epoch = request.header().shard_epoch(),
+                        done = std::move(done)](const MutationResult& result) {
+                         v1::DuplicateResponse response;
+                         FillDuplicate(result, epoch, &response);
+                         timer.Stop(result.status);
+                         done(result.status, response);
+                       });
+}
+
 void RequestHandler::Exchange(ByteView message, const std::shared_ptr<const void>& owner,
                               FrameDone done) {
   const StatusOr<Frame> frame = SplitFrame(message);
@@ -240,8 +268,23 @@ void RequestHandler::Exchange(ByteView message, const std::shared_ptr<const void
                                     id, ExchangeResponse::kExtentsFieldNumber, std::move(done)));
       }
       return done(ErrorFrame(id, BadHead("ExtentsRequest")), {});
+    case ExchangeRequest::kAllocateFieldNumber:
+      if (v1::AllocateRequest request; ParseHead(*frame, &request)) {
+        return Allocate(request,
+                        AnswerFrame<v1::AllocateResponse>(
+                            id, ExchangeResponse::kAllocateFieldNumber, std::move(done)));
+      }
+      return done(ErrorFrame(id, BadHead("AllocateRequest")), {});
+    case ExchangeRequest::kDuplicateFieldNumber:
+      if (v1::DuplicateRequest request; ParseHead(*frame, &request)) {
+        return Duplicate(request,
+                         AnswerFrame<v1::DuplicateResponse>(
+                             id, ExchangeResponse::kDuplicateFieldNumber, std::move(done)));
+      }
+      return done(ErrorFrame(id, BadHead("DuplicateRequest")), {});
     default:
-      return done(ErrorFrame(id, InvalidField("op", std::to_string(frame->field), "2..6")), {});
+      return done(
+          ErrorFrame(id, InvalidField("op", std::to_string(frame->field), "2..6, 8, 9")), {});
   }
 }
 

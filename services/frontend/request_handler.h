@@ -45,6 +45,8 @@ class RequestHandler {
   void Free(const v1::FreeRequest& request, Done<v1::FreeResponse> done);
   void Prefetch(const v1::PrefetchRequest& request, Done<v1::PrefetchResponse> done);
   void Extents(const v1::ExtentsRequest& request, const Done<v1::ExtentsResponse>& done);
+  void Allocate(const v1::AllocateRequest& request, Done<v1::AllocateResponse> done);
+  void Duplicate(const v1::DuplicateRequest& request, Done<v1::DuplicateResponse> done);
 
   // One message of the stream (see frame.h), which lives as long as `owner`. What cannot be
   // understood is answered with an error, under id 0 where not even that can be read.

@@ -5,8 +5,8 @@
 namespace vswap {
 namespace {
 
-constexpr std::array<const char*, kOperations> kOperationNames = {"store", "load", "free",
-                                                                  "prefetch", "extents"};
+constexpr std::array<const char*, kOperations> kOperationNames = {
+    "store", "load", "free", "prefetch", "extents", "allocate", "duplicate"};
 constexpr std::array<const char*, kLanes> kLaneNames = {"unset", "demand", "page_out", "prefetch",
                                                         "background"};
 

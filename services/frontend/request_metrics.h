@@ -10,8 +10,8 @@
 
 namespace vswap {
 
-enum class Operation : uint8_t { kStore, kLoad, kFree, kPrefetch, kExtents };
-inline constexpr size_t kOperations = 5;
+enum class Operation : uint8_t { kStore, kLoad, kFree, kPrefetch, kExtents, kAllocate, kDuplicate };
+inline constexpr size_t kOperations = 7;
 inline constexpr size_t kLanes = 5;
 
 // How long requests took, by operation and lane: from the decoded request to the answer handed to

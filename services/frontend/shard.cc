@@ -6,25 +6,31 @@
 namespace vswap {
 namespace {
 
-// Records of a kind in one log write, as many as the log takes (services/cluster/log_rules.h); a
-// bound on its size (about 2 MiB) and on the time the lock is held to publish it. More than any one
-// request changes.
-constexpr size_t kWriteSlotsMax = 65536;
+// Slots in one log write, purges, and answers: together about 1.8 MiB, which must fit a message to a
+// replica in another process; and a bound on the time the lock is held to publish them. More than
+// any one request changes.
+constexpr size_t kWriteSlotsMax = 49152;
 static_assert(kWriteSlotsMax >= kStripePages);
+constexpr size_t kWritePurgesMax = 16384;
+constexpr size_t kWriteAnswersMax = 64;
 
 Status NotServing() {
   return MakeError(ErrorReason::kNotServing, "the shard is not served here now");
 }
 
-bool Overlap(const std::vector<Extent>& a, const std::vector<Extent>& b) {
-  for (const Extent& x : a) {
-    for (const Extent& y : b) {
-      if (x.offset < y.offset + y.pages && y.offset < x.offset + x.pages) {
-        return true;
-      }
+Status Busy(Offset offset) {
+  return MakeError(ErrorReason::kNotServing,
+                   "slot " + std::to_string(offset) + " is being changed: try again");
+}
+
+std::vector<Offset> OffsetsOf(const std::vector<Extent>& extents) {
+  std::vector<Offset> offsets;
+  for (const Extent& extent : extents) {
+    for (uint32_t i = 0; i < extent.pages; ++i) {
+      offsets.push_back(extent.offset + i);
     }
   }
-  return false;
+  return offsets;
 }
 
 }  // namespace
@@ -52,10 +58,16 @@ Status Shard::Restore(const SlotRecord& record) {
                          " has a word that was never issued: the log is damaged");
   }
   table_.Publish(record.space, record.offset, {word, Companion(record.companion)});
-  if (!word.live()) {
+  if (!Entry{word, Companion(record.companion)}.live()) {
     purges_.push_back({{record.space, record.offset}, word.version()});
   }
   return Status();
+}
+
+Status Shard::Restore(const RequestRecord& record) {
+  MutexLock lock(mutex_);
+  const auto token = tokens_.find(record.name.space);
+  return windows_.Restore(record, token == tokens_.end() ? 0 : token->second);
 }
 
 void Shard::Start(std::function<void(Status)> done) {
@@ -114,78 +126,33 @@ Status Shard::CheckRead(const RequestHeader& header) const {
   return CheckHeader(header);
 }
 
-std::shared_ptr<Shard::Request> Shard::Admit(const RequestHeader& header,
-                                             const std::vector<Extent>& extents, Status* refusal,
-                                             std::shared_ptr<Request>* duplicate) {
-  *refusal = CheckHeader(header);
-  if (!refusal->ok()) {
-    return nullptr;
-  }
-  if (header.sequence - header.floor >= kSequenceSpanMax) {
-    *refusal = InvalidField("sequence", std::to_string(header.sequence),
-                            "less than " + std::to_string(kSequenceSpanMax) +
-                                " above sequence_floor (" + std::to_string(header.floor) + ")");
-    return nullptr;
-  }
-  Window& window = windows_[header.space];
-  if (header.floor > window.floor) {
-    window.floor = header.floor;
-    auto end = window.requests.lower_bound(window.floor);
-    window.requests.erase(window.requests.begin(), end);
-  }
-  if (header.sequence < window.floor) {
-    *refusal = MakeError(ErrorReason::kSuperseded, "sequence " + std::to_string(header.sequence) +
-                                                       " is below the floor " +
-                                                       std::to_string(window.floor));
-    return nullptr;
-  }
-  if (const auto known = window.requests.find(header.sequence); known != window.requests.end()) {
-    *duplicate = known->second;
-    return nullptr;
-  }
-  for (auto later = window.requests.upper_bound(header.sequence); later != window.requests.end();
-       ++later) {
-    if (Overlap(extents, later->second->extents)) {
-      *refusal =
-          MakeError(ErrorReason::kSuperseded,
-                    "sequence " + std::to_string(header.sequence) + " is older than request " +
-                        std::to_string(later->first) + " on the same slots");
-      return nullptr;
-    }
-  }
-  auto request = std::make_shared<Request>();
-  request->sequence = header.sequence;
-  request->extents = extents;
-  window.requests.emplace(header.sequence, request);
-  return request;
-}
-
-std::shared_ptr<Shard::Request> Shard::AdmitWith(const RequestHeader& header,
-                                                 const std::vector<Extent>& extents,
-                                                 MutationDone done,
-                                                 const std::function<Status()>& begin) {
+std::shared_ptr<Request> Shard::AdmitWith(const RequestHeader& header,
+                                          const std::vector<Extent>& extents, MutationDone done,
+                                          const std::function<Status()>& begin) {
   MutationResult answer;
   {
     MutexLock lock(mutex_);
-    std::shared_ptr<Request> duplicate;
-    std::shared_ptr<Request> request = Admit(header, extents, &answer.status, &duplicate);
-    if (request) {
+    RequestWindows::Admission admission;
+    admission.refusal = CheckHeader(header);
+    if (admission.refusal.ok()) {
+      admission = windows_.Admit(header, extents);
+    }
+    answer.status = std::move(admission.refusal);
+    if (admission.request) {
       answer.status = begin();
       if (answer.status.ok()) {
-        request->waiting.push_back(std::move(done));
-        return request;
+        admission.request->waiting.push_back(std::move(done));
+        return admission.request;
       }
-      windows_[header.space].requests.erase(header.sequence);
-    }
-    if (duplicate && !duplicate->finished) {
-      if (duplicate->waiting.size() < kDuplicatesMax) {
-        duplicate->waiting.push_back(std::move(done));
-        return nullptr;
-      }
+      windows_.Withdraw(header);
+    } else if (const auto& duplicate = admission.duplicate; duplicate && duplicate->finished) {
+      answer = duplicate->result;
+    } else if (duplicate && duplicate->waiting.size() < RequestWindows::kDuplicatesMax) {
+      duplicate->waiting.push_back(std::move(done));
+      return nullptr;
+    } else if (duplicate) {
       answer.status = MakeError(StatusCode::kResourceExhausted,
                                 "too many duplicates of one request wait for its answer");
-    } else if (duplicate) {
-      answer = duplicate->result;
     }
   }
   Pump();  // for want of versions, nothing else may ask for them
@@ -193,52 +160,139 @@ std::shared_ptr<Shard::Request> Shard::AdmitWith(const RequestHeader& header,
   return nullptr;
 }
 
-std::shared_ptr<Shard::Request> Shard::AdmitStore(const RequestHeader& header,
-                                                  const std::vector<Extent>& extents,
-                                                  std::vector<BegunSlot>* slots,
-                                                  MutationDone done) {
+std::shared_ptr<Request> Shard::AdmitStore(const RequestHeader& header,
+                                           const std::vector<Extent>& extents, SpaceKind kind,
+                                           std::vector<BegunSlot>* slots, MutationDone done) {
   return AdmitWith(header, extents, std::move(done), [&] {
     mutex_.AssertHeld();
-    std::vector<Offset> offsets;
-    for (const Extent& extent : extents) {
-      for (uint32_t i = 0; i < extent.pages; ++i) {
-        offsets.push_back(extent.offset + i);
+    const std::vector<Offset> offsets = OffsetsOf(extents);
+    VSWAP_RETURN_IF_ERROR(CheckVersions(offsets.size()));
+    if (kind == SpaceKind::kAllocated) {
+      VSWAP_RETURN_IF_ERROR(CheckNotBusy(header.space, offsets, false));
+    }
+    slots->reserve(offsets.size());
+    for (const Offset offset : offsets) {
+      const Entry entry = table_.Get(header.space, offset);
+      if (kind == SpaceKind::kAllocated && !entry.live()) {
+        slots->push_back({offset, 0, entry, PageCode::kNotFound});
+      } else if (entry.companion.references() > 1) {
+        slots->push_back({offset, 0, entry, PageCode::kFailedPrecondition});
+      } else {
+        BeginSlot(header.space, offset, false, slots);
       }
     }
-    return BeginSlots(header.space, offsets, slots);
+    return Status();
   });
 }
 
-std::shared_ptr<Shard::Request> Shard::AdmitFree(const RequestHeader& header,
-                                                 const std::vector<Extent>& extents,
-                                                 std::vector<BegunSlot>* slots, MutationDone done) {
+std::shared_ptr<Request> Shard::AdmitFree(const RequestHeader& header,
+                                          const std::vector<Extent>& extents, SpaceKind kind,
+                                          std::vector<BegunSlot>* slots, MutationDone done) {
   return AdmitWith(header, extents, std::move(done), [&] {
     mutex_.AssertHeld();
+    const bool allocated = kind == SpaceKind::kAllocated;
     std::vector<Offset> offsets;
     for (const Extent& extent : extents) {
       table_.ForEach(header.space, extent, [&](Offset offset, const Entry& entry) {
         mutex_.AssertHeld();
-        if (entry.word.live() || table_.FindInFlight(header.space, offset) != nullptr) {
+        if (entry.live() || table_.FindInFlight(header.space, offset) != nullptr) {
           offsets.push_back(offset);
         }
       });
     }
-    return BeginSlots(header.space, offsets, slots);
+    VSWAP_RETURN_IF_ERROR(CheckVersions(offsets.size()));
+    if (allocated) {
+      VSWAP_RETURN_IF_ERROR(CheckNotBusy(header.space, offsets, true));
+    }
+    slots->reserve(offsets.size());
+    for (const Offset offset : offsets) {
+      BeginSlot(header.space, offset, allocated, slots);
+    }
+    return Status();
   });
 }
 
-Status Shard::BeginSlots(SpaceId space, const std::vector<Offset>& offsets,
-                         std::vector<BegunSlot>* slots) {
-  if (next_version_ + offsets.size() > versions_end_) {
-    return MakeError(ErrorReason::kNotServing, "the shard waits for a reservation of versions");
+std::shared_ptr<Request> Shard::AdmitDuplicate(const RequestHeader& header,
+                                               const std::vector<Extent>& extents,
+                                               std::vector<BegunSlot>* slots, MutationDone done) {
+  return AdmitWith(header, extents, std::move(done), [&] {
+    mutex_.AssertHeld();
+    const std::vector<Offset> offsets = OffsetsOf(extents);
+    VSWAP_RETURN_IF_ERROR(CheckVersions(offsets.size()));
+    VSWAP_RETURN_IF_ERROR(CheckNotBusy(header.space, offsets, true));
+    slots->reserve(offsets.size());
+    for (const Offset offset : offsets) {
+      const Entry entry = table_.Get(header.space, offset);
+      if (!entry.live()) {
+        slots->push_back({offset, 0, entry, PageCode::kNotFound});
+      } else if (entry.companion.references() == kReferencesMax) {
+        slots->push_back({offset, 0, entry, PageCode::kResourceExhausted});
+      } else {
+        BeginSlot(header.space, offset, true, slots);
+      }
+    }
+    return Status();
+  });
+}
+
+std::shared_ptr<Request> Shard::AdmitAllocate(const RequestHeader& header,
+                                              const AllocateShape& shape,
+                                              std::vector<BegunSlot>* slots, MutationDone done) {
+  return AdmitWith(header, {}, std::move(done), [&] {
+    mutex_.AssertHeld();
+    return BeginAllocation(header, shape, slots);
+  });
+}
+
+Status Shard::BeginAllocation(const RequestHeader& header, const AllocateShape& shape,
+                              std::vector<BegunSlot>* slots) {
+  VSWAP_RETURN_IF_ERROR(CheckVersions(size_t{shape.count} << shape.order));
+  auto allocator = allocators_.find(header.space);
+  if (allocator == allocators_.end()) {
+    const EntryAllocator::Place place{header.space, shape.space_pages, options_.id,
+                                      shape.shard_count};
+    allocator = allocators_.try_emplace(header.space, place, table_).first;
   }
-  slots->reserve(offsets.size());
+  for (uint32_t i = 0; i < shape.count; ++i) {
+    const std::optional<Offset> found = allocator->second.Find(table_, shape.order);
+    if (!found) {
+      break;
+    }
+    for (Offset offset = *found; offset < *found + (Offset{1} << shape.order); ++offset) {
+      BeginSlot(header.space, offset, true, slots);
+    }
+  }
+  return slots->empty()
+             ? MakeError(StatusCode::kResourceExhausted,
+                         "no free extent of order " + std::to_string(shape.order) + " in shard " +
+                             std::to_string(options_.id))
+             : Status();
+}
+
+Status Shard::CheckVersions(size_t count) const {
+  return next_version_ + count > versions_end_
+             ? MakeError(ErrorReason::kNotServing, "the shard waits for a reservation of versions")
+             : Status();
+}
+
+Status Shard::CheckNotBusy(SpaceId space, const std::vector<Offset>& offsets,
+                           bool exclusive) const {
   for (const Offset offset : offsets) {
-    ++table_.InFlightOf(space, offset).count;
-    slots->push_back({offset, next_version_++, table_.Get(space, offset)});
+    const EntryTable::InFlight* const change = table_.FindInFlight(space, offset);
+    if (change != nullptr && (exclusive || change->exclusive)) {
+      return Busy(offset);
+    }
   }
-  under_way_ += offsets.size();
   return Status();
+}
+
+void Shard::BeginSlot(SpaceId space, Offset offset, bool exclusive,
+                      std::vector<BegunSlot>* slots) {
+  EntryTable::InFlight& change = table_.InFlightOf(space, offset);
+  ++change.count;
+  change.exclusive = exclusive;
+  ++under_way_;
+  slots->push_back({offset, next_version_++, table_.Get(space, offset)});
 }
 
 void Shard::SettleOne(SpaceId space, Offset offset) {
@@ -265,7 +319,7 @@ void Shard::Finish(const std::shared_ptr<Request>& request, MutationResult resul
 void Shard::Push(QueueEntry entry) { queue_.push_back(std::move(entry)); }
 
 Status Shard::Enqueue(SpaceId space, Token token, const std::vector<SlotRecord>& records,
-                      Published published) {
+                      Published published, std::optional<RequestRecord> answer) {
   {
     MutexLock lock(mutex_);
     if (failed_) {
@@ -276,6 +330,7 @@ Status Shard::Enqueue(SpaceId space, Token token, const std::vector<SlotRecord>&
     }
     QueueEntry entry;
     entry.published = std::move(published);
+    entry.answer = std::move(answer);
     for (const SlotRecord& record : records) {
       const Word word(record.word);
       EntryTable::InFlight& change = table_.InFlightOf(space, record.offset);
@@ -300,6 +355,7 @@ void Shard::Abandon(SpaceId space, const std::vector<BegunSlot>& slots) {
   MutexLock lock(mutex_);
   for (const BegunSlot& slot : slots) {
     SettleOne(space, slot.offset);
+    NoteFreed(space, slot.offset);
   }
 }
 
@@ -312,9 +368,11 @@ std::vector<bool> Shard::EnqueueIfUnchanged(const std::vector<Conditional>& cond
     failed = failed_;
     QueueEntry entry;
     for (const Conditional& conditional : conditionals) {
-      const SlotRecord& record = conditional.record;
-      const bool unchanged = !failed &&
-                             table_.Get(record.space, record.offset).word == conditional.expected &&
+      SlotRecord record = conditional.record;
+      const Entry current = table_.Get(record.space, record.offset);
+      record.companion =
+          Companion(record.companion).WithReferences(current.companion.references()).bits();
+      const bool unchanged = !failed && current.word == conditional.expected &&
                              table_.FindInFlight(record.space, record.offset) == nullptr;
       enqueued.push_back(unchanged);
       if (unchanged) {
@@ -368,7 +426,10 @@ void Shard::RaiseToken(SpaceId space, Token token, std::function<void(Status)> d
       refusal = MakeError(ErrorReason::kFenced, "the space has been opened again meanwhile");
     } else {
       if (token > current) {
-        windows_.erase(space);  // old requests under way answer whoever waits for them
+        windows_.Reset(space, token);
+        if (const auto it = allocators_.find(space); it != allocators_.end()) {
+          it->second.ForgetCurrent(table_);
+        }
       }
       current = token;
       QueueEntry raise;
@@ -415,6 +476,21 @@ void Shard::MarkSeen(SpaceId space, Offset offset, Version version) {
   }
 }
 
+void Shard::ClearSeen() {
+  MutexLock lock(mutex_);
+  table_.ClearSeen();
+}
+
+std::optional<bool> Shard::Names(const PageName& name, const std::vector<SetId>& sets) const {
+  MutexLock lock(mutex_);
+  if (table_.FindInFlight(name.space, name.offset) != nullptr) {
+    return std::nullopt;
+  }
+  const Word word = table_.Get(name.space, name.offset).word;
+  return word.stored() && word.version() == name.version &&
+         std::ranges::find(sets, word.set()) != sets.end();
+}
+
 bool Shard::MayBeNamed(const PageName& name, const std::vector<SetId>& sets) const {
   MutexLock lock(mutex_);
   // Versions of this epoch belong to changes under way or to their release.
@@ -432,7 +508,8 @@ void Shard::Pump() {
     MutexLock lock(mutex_);
     const bool versions_low =
         versions_asked_ == 0 && next_version_ + options_.versions_block / 2 > versions_end_;
-    if (writing_ || failed_ || (queue_.empty() && purges_.empty() && !versions_low)) {
+    if (writing_ || failed_ ||
+        (queue_.empty() && purges_.empty() && !windows_.has_forgotten() && !versions_low)) {
       return;
     }
     writing_ = true;
@@ -446,20 +523,25 @@ void Shard::Pump() {
     }
     // A none word that was stored to again since needs no purge: its record is overwritten.
     const auto purges_end =
-        purges_.begin() + static_cast<ptrdiff_t>(std::min(purges_.size(), kWriteSlotsMax));
+        purges_.begin() + static_cast<ptrdiff_t>(std::min(purges_.size(), kWritePurgesMax));
     for (auto purge = purges_.begin(); purge != purges_end; ++purge) {
       const auto& [name, version] = *purge;
-      const Word word = table_.Get(name.space, name.offset).word;
-      if (!word.live() && word.version() == version) {
+      const Entry entry = table_.Get(name.space, name.offset);
+      if (!entry.live() && entry.word.version() == version) {
         out.purges.push_back(name);
       }
     }
     purges_.erase(purges_.begin(), purges_end);
+    out.forgotten = windows_.TakeForgotten(kWritePurgesMax);
     while (!queue_.empty() && out.slots.size() + queue_.front().slots.size() <= kWriteSlotsMax &&
-           out.tokens.size() + queue_.front().tokens.size() <= kWriteSlotsMax) {
+           out.tokens.size() + queue_.front().tokens.size() <= kWriteSlotsMax &&
+           out.requests.size() < kWriteAnswersMax) {
       QueueEntry& entry = queue_.front();
       out.slots.insert(out.slots.end(), entry.slots.begin(), entry.slots.end());
       out.tokens.insert(out.tokens.end(), entry.tokens.begin(), entry.tokens.end());
+      if (entry.answer) {
+        out.requests.push_back(*std::move(entry.answer));
+      }
       write->entries.push_back(std::move(entry));
       queue_.pop_front();
     }
@@ -520,24 +602,12 @@ void Shard::OnWritten(const std::shared_ptr<WriteUnderWay>& write) {
       versions_end_ = write->write.versions_reserved;
       versions_asked_ = 0;
     }
-    for (const SlotName& name : write->write.purges) {
-      table_.Publish(name.space, name.offset, {});
-    }
+    PublishPurges(write->write.purges);
     for (QueueEntry& entry : write->entries) {
-      for (const SlotRecord& record : entry.slots) {
-        const Word word(record.word);
-        const Entry old =
-            table_.Publish(record.space, record.offset, {word, Companion(record.companion)});
-        const bool had_record = old.word.stored() || old.word.kind() == Backing::kLost;
-        if (had_record && old.word.version() != word.version()) {
-          entry.retired.push_back(
-              {old.word.set(), {record.space, record.offset, old.word.version()}});
-        }
-        if (!word.live()) {
-          purges_.push_back({{record.space, record.offset}, word.version()});
-        }
-        SettleOne(record.space, record.offset);
-      }
+      PublishEntry(entry, &entry.retired);
+    }
+    for (const RequestRecord& answer : write->write.requests) {
+      windows_.NoteLogged(answer.name);
     }
     writing_ = false;
   }
@@ -546,6 +616,40 @@ void Shard::OnWritten(const std::shared_ptr<WriteUnderWay>& write) {
     if (entry.published) {
       entry.published(Status(), std::move(entry.retired));
     }
+  }
+}
+
+void Shard::PublishPurges(const std::vector<SlotName>& purges) {
+  for (size_t i = 0; i < purges.size(); ++i) {
+    const SlotName& name = purges[i];
+    table_.Publish(name.space, name.offset, {});
+    // Once a cluster, where its slots stand together.
+    const bool last = i + 1 == purges.size() || purges[i + 1].space != name.space ||
+                      purges[i + 1].offset / kClusterSlots != name.offset / kClusterSlots;
+    if (last) {
+      NoteFreed(name.space, name.offset);
+    }
+  }
+}
+
+void Shard::PublishEntry(const QueueEntry& entry, std::vector<Retired>* retired) {
+  for (const SlotRecord& record : entry.slots) {
+    const Entry now{Word(record.word), Companion(record.companion)};
+    const Entry old = table_.Publish(record.space, record.offset, now);
+    const bool had_record = old.word.stored() || old.word.kind() == Backing::kLost;
+    if (had_record && old.word.version() != now.word.version()) {
+      retired->push_back({old.word.set(), {record.space, record.offset, old.word.version()}});
+    }
+    if (!now.live()) {
+      purges_.push_back({{record.space, record.offset}, now.word.version()});
+    }
+    SettleOne(record.space, record.offset);
+  }
+}
+
+void Shard::NoteFreed(SpaceId space, Offset offset) {
+  if (const auto it = allocators_.find(space); it != allocators_.end()) {
+    it->second.NoteFreed(table_, offset / kClusterSlots);
   }
 }
 

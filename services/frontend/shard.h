@@ -12,28 +12,11 @@
 #include "services/cluster/table_log.h"
 #include "services/common/executor.h"
 #include "services/common/mutex.h"
+#include "services/frontend/entry_allocator.h"
 #include "services/frontend/entry_table.h"
+#include "services/frontend/request_windows.h"
 
 namespace vswap {
-
-// First in every batch; see vswap.v1.RequestHeader.
-struct RequestHeader {
-  SpaceId space = 0;
-  Token token = 0;
-  ShardId shard = 0;
-  Epoch epoch = 0;
-  Sequence sequence = 0;
-  Sequence floor = 0;  // lowest sequence whose answer the client still waits for
-  Lane lane = Lane::kDemand;
-};
-
-// The answer to a store (codes) or a free (freed_pages).
-struct MutationResult {
-  Status status;
-  std::vector<PageCode> codes;
-  uint32_t freed_pages = 0;
-};
-using MutationDone = std::function<void(const MutationResult&)>;
 
 // A record on the nodes of a set that no entry names any more.
 struct Retired {
@@ -46,6 +29,15 @@ struct BegunSlot {
   Offset offset = 0;
   Version version = 0;
   Entry current;
+  PageCode refused = PageCode::kUnset;  // else the change has not begun, and this is why
+};
+
+// Which slots an allocation may take.
+struct AllocateShape {
+  uint32_t order = 0;
+  uint32_t count = 0;
+  uint64_t space_pages = 0;
+  uint32_t shard_count = 0;
 };
 
 // One shard of the table, as its owner sees it: entries, the log that makes changes count, and the windows that make
@@ -72,25 +64,14 @@ class Shard : public std::enable_shared_from_this<Shard> {
     Duration retry_max = std::chrono::seconds(1);
   };
 
-  // A request that was admitted and runs; finished by Finish.
-  struct Request {
-    Sequence sequence = 0;
-    std::vector<Extent> extents;
-    bool finished = false;
-    MutationResult result;
-    std::vector<MutationDone> waiting;
-  };
-
-  // Spans of sequence above the floor that a client may use; bounds the window.
-  static constexpr Sequence kSequenceSpanMax = 16384;
-  // Duplicates of one request that may wait for its answer.
-  static constexpr size_t kDuplicatesMax = 16;
+  static constexpr Sequence kSequenceSpanMax = RequestWindows::kSequenceSpanMax;
 
   Shard(Options options, std::vector<TableLog*> replicas, Executor& executor);
 
   // Fills the table from the log's end and records. Before Start, from one thread.
   void Restore(const LogEnd& end);
   Status Restore(const SlotRecord& record);
+  Status Restore(const RequestRecord& record);
   // Begins to serve: the first log write of this epoch reserves versions. `done` runs when it counts.
   void Start(std::function<void(Status)> done);
   // Refuses new requests; changes that are enqueued go on.
@@ -100,15 +81,31 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // Drops what waits for the log, unanswered, when the process ends: it holds the operations, and they hold the shard.
   void Discard();
 
-  // Admits a store: checks epoch, token, floor and window, and begins the slots. Null where the request must not run: then
-  // `done` has been or will be called with the refusal or with the first arrival's answer.
+  // What these have in common: epoch, token, floor and window are checked, and the slots begun. Null
+  // where the request must not run: then `done` has been or will be called with the refusal or with
+  // the first arrival's answer. In allocated spaces a change of references (free, duplicate) has its
+  // slots for itself: UNAVAILABLE where one of them is being changed, and for whoever comes
+  // meanwhile.
+  //
+  // A store: one begun slot a page; in allocated spaces those without an entry (NOT_FOUND) or with
+  // several references (FAILED_PRECONDITION) have not begun.
   std::shared_ptr<Request> AdmitStore(const RequestHeader& header,
-                                      const std::vector<Extent>& extents,
+                                      const std::vector<Extent>& extents, SpaceKind kind,
                                       std::vector<BegunSlot>* slots, MutationDone done);
-  // Admits a free: begins every slot of the extents that holds something or is being changed.
+  // A free: of a device space every slot of the extents that holds something or is being changed;
+  // of an allocated space every entry.
   std::shared_ptr<Request> AdmitFree(const RequestHeader& header,
-                                     const std::vector<Extent>& extents,
+                                     const std::vector<Extent>& extents, SpaceKind kind,
                                      std::vector<BegunSlot>* slots, MutationDone done);
+  // A new reference to each entry: one begun slot a page, those without an entry (NOT_FOUND) or
+  // without room for a reference (RESOURCE_EXHAUSTED) have not begun.
+  std::shared_ptr<Request> AdmitDuplicate(const RequestHeader& header,
+                                          const std::vector<Extent>& extents,
+                                          std::vector<BegunSlot>* slots, MutationDone done);
+  // An allocation: the slots of the extents found, at most shape.count of them.
+  // RESOURCE_EXHAUSTED: none.
+  std::shared_ptr<Request> AdmitAllocate(const RequestHeader& header, const AllocateShape& shape,
+                                         std::vector<BegunSlot>* slots, MutationDone done);
   // Keeps the answer for duplicates and gives it to all who wait.
   void Finish(const std::shared_ptr<Request>& request, MutationResult result);
 
@@ -119,9 +116,9 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // Puts words of begun slots into the log's queue; those that a later change has overtaken are left out. They settle
   // themselves. FENCED where the token is no longer the space's: then nothing was enqueued or settled, and `published`
   // does not run. Else it runs when these words and everything before them count, so an overtaken store is answered after
-  // what overtook it.
+  // what overtook it. `answer` is logged in the same write.
   Status Enqueue(SpaceId space, Token token, const std::vector<SlotRecord>& records,
-                 Published published);
+                 Published published, std::optional<RequestRecord> answer = std::nullopt);
   // Settles begun slots that will not be enqueued.
   void Abandon(SpaceId space, const std::vector<BegunSlot>& slots);
 
@@ -130,7 +127,7 @@ class Shard : public std::enable_shared_from_this<Shard> {
     SlotRecord record;
   };
   // Enqueues words only for slots whose whole word is as expected and which no change is under way for (moves, lost
-  // marks). Answers one bool a record.
+  // marks). References stay as they are. Answers one bool a record.
   std::vector<bool> EnqueueIfUnchanged(const std::vector<Conditional>& conditionals,
                                        Published published);
   // Runs when a log write that is later than this call was accepted by every replica: the proof that this process
@@ -150,6 +147,11 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // For reconciliation and moves. Runs `visit` under the lock: it must be short and must not call the shard.
   void Inspect(const std::function<void(const EntryTable&)>& visit) const;
   void MarkSeen(SpaceId space, Offset offset, Version version);
+  // Of all entries; costs what the table holds.
+  void ClearSeen();
+  // Whether an entry names this record of a node that belongs to `sets`. Empty: its slot is being
+  // changed, so it cannot be told.
+  std::optional<bool> Names(const PageName& name, const std::vector<SetId>& sets) const;
   // Whether an entry names this record of a node that belongs to `sets`, or a change under way may come to name it.
   bool MayBeNamed(const PageName& name, const std::vector<SetId>& sets) const;
   // Versions below it were issued before this epoch.
@@ -164,11 +166,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
     std::vector<SlotRecord> slots;
     std::vector<TokenRecord> tokens;
     std::vector<Retired> retired;  // handed over once the entry counts
+    std::optional<RequestRecord> answer;
     Published published;
-  };
-  struct Window {
-    Sequence floor = 0;
-    std::map<Sequence, std::shared_ptr<Request>> requests;
   };
   // One log write under way: its entries and the replicas that have not accepted it.
   struct WriteUnderWay {
@@ -183,15 +182,22 @@ class Shard : public std::enable_shared_from_this<Shard> {
   };
 
   Status CheckHeader(const RequestHeader& header) const REQUIRES(mutex_);
-  std::shared_ptr<Request> Admit(const RequestHeader& header, const std::vector<Extent>& extents,
-                                 Status* refusal, std::shared_ptr<Request>* duplicate)
+  std::shared_ptr<Request> AdmitWith(const RequestHeader& header,
+                                     const std::vector<Extent>& extents, MutationDone done,
+                                     const std::function<Status()>& begin);
+  Status CheckVersions(size_t count) const REQUIRES(mutex_);
+  // Whether a change of references holds one of the slots, or any change at all if `exclusive`.
+  Status CheckNotBusy(SpaceId space, const std::vector<Offset>& offsets, bool exclusive) const
       REQUIRES(mutex_);
-  std::shared_ptr<Request> AdmitWith(
-      const RequestHeader& header, const std::vector<Extent>& extents, MutationDone done,
-      const std::function<Status()>& begin);
-  Status BeginSlots(SpaceId space, const std::vector<Offset>& offsets,
-                    std::vector<BegunSlot>* slots) REQUIRES(mutex_);
+  void BeginSlot(SpaceId space, Offset offset, bool exclusive, std::vector<BegunSlot>* slots)
+      REQUIRES(mutex_);
+  Status BeginAllocation(const RequestHeader& header, const AllocateShape& shape,
+                         std::vector<BegunSlot>* slots) REQUIRES(mutex_);
   void SettleOne(SpaceId space, Offset offset) REQUIRES(mutex_);
+  // A slot that holds no word any more may be allocated again.
+  void NoteFreed(SpaceId space, Offset offset) REQUIRES(mutex_);
+  void PublishPurges(const std::vector<SlotName>& purges) REQUIRES(mutex_);
+  void PublishEntry(const QueueEntry& entry, std::vector<Retired>* retired) REQUIRES(mutex_);
   void Push(QueueEntry entry) REQUIRES(mutex_);
 
   // Starts a log write if none is under way and there is something to write.
@@ -208,7 +214,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   mutable Mutex mutex_;
   EntryTable table_ GUARDED_BY(mutex_);
   std::unordered_map<SpaceId, Token> tokens_ GUARDED_BY(mutex_);
-  std::unordered_map<SpaceId, Window> windows_ GUARDED_BY(mutex_);
+  RequestWindows windows_ GUARDED_BY(mutex_);
+  std::unordered_map<SpaceId, EntryAllocator> allocators_ GUARDED_BY(mutex_);
   bool serving_ GUARDED_BY(mutex_) = false;
   bool failed_ GUARDED_BY(mutex_) = false;
 

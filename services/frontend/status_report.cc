@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "services/cluster/await.h"
+#include "services/common/process_usage.h"
 #include "services/common/version.h"
 
 namespace vswap {
@@ -21,6 +22,16 @@ v1::NodeStatus ToStatus(const Placement::Member& member, const NodeStatistics& s
   status.set_payload_bytes(statistics.payload_bytes);
   status.set_used_bytes(statistics.used_bytes);
   status.set_capacity_bytes(statistics.capacity_bytes);
+  status.set_corrupt_pages(statistics.corrupt_pages);
+  status.set_background_errors(statistics.background_errors);
+  return status;
+}
+
+v1::ProcessStatus ToStatus(const ProcessUsage& usage) {
+  v1::ProcessStatus status;
+  status.set_resident_bytes(usage.resident_bytes);
+  status.set_cpu_microseconds(static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(usage.cpu).count()));
   return status;
 }
 
@@ -30,6 +41,8 @@ v1::SpaceStatus ToStatus(const SpaceInfo& space, const SpaceCounts& counts) {
   status.set_name(space.name);
   status.set_pages(space.pages);
   status.set_holder(space.holder);
+  status.set_kind(static_cast<v1::SpaceKind>(space.kind));
+  status.set_empty_pages(counts.empty_pages);
   status.set_zero_pages(counts.zero_pages);
   status.set_compressed_pages(counts.compressed_pages);
   status.set_physical_pages(counts.physical_pages);
@@ -45,6 +58,7 @@ v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end) {
   v1::GetStatusResponse report;
   report.set_version(kVersionText);
   report.set_reconciled(front_end.reconciled());
+  *report.mutable_process() = ToStatus(OwnUsage());
   const std::map<SpaceId, SpaceCounts> counts = front_end.Counts();
   const StatusOr<std::vector<SpaceInfo>> spaces = AwaitFor<std::vector<SpaceInfo>>(
       kWaitMax, [&](Callback<std::vector<SpaceInfo>> done) { front_end.ListSpaces(std::move(done)); });

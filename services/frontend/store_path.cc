@@ -25,7 +25,8 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
       : context_(context), shard_(std::move(shard)), call_(std::move(call)) {}
 
   void Start(MutationDone done) {
-    request_ = shard_->AdmitStore(call_.header, call_.extents, &slots_, std::move(done));
+    request_ =
+        shard_->AdmitStore(call_.header, call_.extents, call_.kind, &slots_, std::move(done));
     if (!request_) {
       return;
     }
@@ -33,7 +34,9 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     std::vector<size_t> pages;
     for (size_t i = 0; i < slots_.size(); ++i) {
       context_.counters.bytes_in += call_.pages[i].bytes.size();
-      if (IsZero(call_.pages[i])) {
+      if (slots_[i].refused != PageCode::kUnset) {
+        Refuse(i, slots_[i].refused);
+      } else if (IsZero(call_.pages[i])) {
         AddZero(i);
       } else {
         pages.push_back(i);
@@ -60,7 +63,6 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
       return;
     }
     codes_[page] = PageCode::kOk;
-    ++context_.counters.stored_zero;
     records_.push_back({call_.header.space, in.offset,
                         Word(Backing::kZero, 0, slots_[page].version).bits(),
                         Companion::Stored(0).bits()});
@@ -145,7 +147,6 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     if (hold_ && slots_[page].current.word.stored()) {
       hold_->GivesRoom();
     }
-    ++(compressed ? context_.counters.stored_compressed : context_.counters.stored_physical);
     codes_[page] = PageCode::kOk;
     records_.push_back(
         {call_.header.space, slots_[page].offset,
@@ -168,7 +169,42 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
       return;
     }
     no_room_ = std::move(pages);
+    if (call_.whole && (refused_code_ != PageCode::kUnset || !no_room_.empty())) {
+      EndPartlyPlaced();
+      return;
+    }
     Log();
+  }
+
+  // Some pages of a store of all or nothing are not placed: nothing was logged yet.
+  void EndPartlyPlaced() {
+    hold_ = nullptr;  // what this store holds twice is no room that others will give back
+    if (refused_code_ == PageCode::kUnset && WaitForRoom()) {
+      return;
+    }
+    for (const size_t page : no_room_) {
+      Refuse(page, NoRoomCode());
+    }
+    codes_.assign(codes_.size(), refused_code_);
+    Undo();
+    shard_->Finish(request_, {Status(), codes_, 0, {}});
+  }
+
+  PageCode NoRoomCode() const {
+    return unavailable_ ? PageCode::kUnavailable : PageCode::kResourceExhausted;
+  }
+
+  // Nothing of the pages that were placed may be seen; every slot that was begun is settled.
+  void Undo() {
+    for (const SlotRecord& record : records_) {
+      const Word word(record.word);
+      if (word.stored()) {
+        leftovers_.push_back({word.set(), {record.space, record.offset, word.version()}});
+      }
+      refused_.push_back({record.offset, word.version(), {}});
+    }
+    shard_->Abandon(call_.header.space, refused_);
+    context_.releaser.Release(std::move(leftovers_));
   }
 
   void Log() {
@@ -190,33 +226,24 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     }
   }
 
-  // The space was opened again while the pages were on their way: nothing of them may be seen.
+  // The space was opened again while the pages were on their way.
   void Fence(const Status& status) {
     ++context_.counters.stores_fenced;
-    std::vector<BegunSlot> begun;
-    for (const SlotRecord& record : records_) {
-      const Word word(record.word);
-      if (word.stored()) {
-        leftovers_.push_back({word.set(), {record.space, record.offset, word.version()}});
-      }
-      begun.push_back({record.offset, word.version(), {}});
-    }
     for (const size_t page : no_room_) {
-      begun.push_back(slots_[page]);
+      refused_.push_back(slots_[page]);
     }
-    begun.insert(begun.end(), refused_.begin(), refused_.end());
-    shard_->Abandon(call_.header.space, begun);
-    context_.releaser.Release(std::move(leftovers_));
-    shard_->Finish(request_, {status, {}, 0});
+    Undo();
+    shard_->Finish(request_, {status, {}, 0, {}});
   }
 
   void OnPublished(Status status, std::vector<Retired> retired,
                    std::shared_ptr<OverlapGate::Hold> hold) {
     if (!status.ok()) {
-      shard_->Finish(request_, {std::move(status), {}, 0});
+      shard_->Finish(request_, {std::move(status), {}, 0, {}});
       return;
     }
     if (!records_.empty()) {
+      CountStored();
       records_.clear();
       rounds_ = fruitless_ = 0;
       hopeless_ = false;
@@ -228,10 +255,26 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
       return;
     }
     for (const size_t page : no_room_) {
-      Refuse(page, unavailable_ ? PageCode::kUnavailable : PageCode::kResourceExhausted);
+      Refuse(page, NoRoomCode());
     }
     shard_->Abandon(call_.header.space, refused_);
-    shard_->Finish(request_, {Status(), codes_, 0});
+    shard_->Finish(request_, {Status(), codes_, 0, {}});
+  }
+
+  void CountStored() {
+    for (const SlotRecord& record : records_) {
+      switch (Word(record.word).kind()) {
+        case Backing::kCompressed:
+          ++context_.counters.stored_compressed;
+          break;
+        case Backing::kPhysical:
+          ++context_.counters.stored_physical;
+          break;
+        default:
+          ++context_.counters.stored_zero;
+          break;
+      }
+    }
   }
 
   // A page that overwrites a kept one needs at most the growth; if none but the overlap reserve was
@@ -273,7 +316,10 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
 
   void Refuse(size_t page, PageCode code) {
     codes_[page] = code;
-    refused_.push_back(slots_[page]);
+    refused_code_ = code;
+    if (slots_[page].refused == PageCode::kUnset) {
+      refused_.push_back(slots_[page]);
+    }
     switch (code) {
       case PageCode::kInvalid:
         ++context_.counters.rejected_invalid;
@@ -284,6 +330,12 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
       case PageCode::kUnavailable:
         ++context_.counters.rejected_unavailable;
         break;
+      case PageCode::kNotFound:
+        ++context_.counters.rejected_not_found;
+        break;
+      case PageCode::kFailedPrecondition:
+        ++context_.counters.rejected_shared;
+        break;
       default:
         ++context_.counters.rejected_no_room;
         break;
@@ -293,13 +345,14 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   const FrontEndContext context_;
   const std::shared_ptr<Shard> shard_;
   const StoreCall call_;
-  std::shared_ptr<Shard::Request> request_;
+  std::shared_ptr<Request> request_;
   std::vector<BegunSlot> slots_;             // one a page
   std::vector<PageCode> codes_;              // one a page
   std::vector<SlotRecord> records_;          // placed in this round, to be logged
   std::vector<Retired> leftovers_;           // records that no word will name
   std::vector<size_t> no_room_;              // pages of this round that found no room in any tier
   std::vector<BegunSlot> refused_;           // to be abandoned at the end
+  PageCode refused_code_ = PageCode::kUnset;  // of a page that was refused
   std::shared_ptr<OverlapGate::Hold> hold_;  // while pages of this round overwrite
   int rounds_ = 0;                           // since the last that placed a page
   int fruitless_ = 0;
@@ -313,34 +366,6 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
 void StorePages(const FrontEndContext& context, std::shared_ptr<Shard> shard, StoreCall call,
                 MutationDone done) {
   std::make_shared<StoreOp>(context, std::move(shard), std::move(call))->Start(std::move(done));
-}
-
-void FreePages(const FrontEndContext& context, std::shared_ptr<Shard> shard, FreeCall call,
-               MutationDone done) {
-  std::vector<BegunSlot> slots;
-  const auto request = shard->AdmitFree(call.header, call.extents, &slots, std::move(done));
-  if (!request) {
-    return;
-  }
-  std::vector<SlotRecord> records;
-  uint32_t freed = 0;
-  for (const BegunSlot& slot : slots) {
-    freed += slot.current.word.live();
-    records.push_back(
-        {call.header.space, slot.offset, Word(Backing::kNone, 0, slot.version).bits(), 0});
-  }
-  context.counters.freed += freed;
-  const Status status = shard->Enqueue(
-      call.header.space, call.header.token, records,
-      [context, shard, request, freed](Status logged, std::vector<Retired> retired) {
-        // Whoever stores after the answer finds the room, or waits for it.
-        context.releaser.Release(std::move(retired), context.gate.Take(OverlapGate::For::kFree));
-        shard->Finish(request, {std::move(logged), {}, freed});
-      });
-  if (!status.ok()) {
-    shard->Abandon(call.header.space, slots);
-    shard->Finish(request, {status, {}, 0});
-  }
 }
 
 }  // namespace vswap

@@ -21,18 +21,13 @@ struct StoreCall {
   std::vector<Extent> extents;
   std::vector<PageIn> pages;          // the slots of the extents, in order
   std::shared_ptr<const void> owner;  // of the pages' bytes
+  bool whole = false;                 // all pages or none
+  SpaceKind kind = SpaceKind::kDevice;
 };
 
-struct FreeCall {
-  RequestHeader header;
-  std::vector<Extent> extents;
-};
-
-// Everything that decides what becomes of a stored or freed page. The calls are valid (see
-// validate.h); `done` runs exactly once for every admitted or refused call. Thread-safe.
+// Everything that decides what becomes of a stored page. The call is valid (see validate.h); `done`
+// runs exactly once for every admitted or refused call. Thread-safe.
 void StorePages(const FrontEndContext& context, std::shared_ptr<Shard> shard, StoreCall call,
                 MutationDone done);
-void FreePages(const FrontEndContext& context, std::shared_ptr<Shard> shard, FreeCall call,
-               MutationDone done);
 
 }  // namespace vswap

@@ -1,6 +1,7 @@
 #include "services/frontend/validate.h"
 
 #include <algorithm>
+#include <bit>
 #include <string>
 
 namespace vswap {
@@ -28,6 +29,18 @@ Status ValidatePage(const PageIn& page) {
   }
   return InvalidField("encodings", std::to_string(static_cast<int>(page.encoding)),
                       "1 (RAW), 2 (ZERO), 3 (LZ4)");
+}
+
+Status ValidateWhole(const std::vector<Extent>& extents) {
+  const Extent& extent = extents.front();
+  const bool aligned = extents.size() == 1 && std::has_single_bit(extent.pages) &&
+                       extent.offset % extent.pages == 0;
+  return aligned ? Status()
+                 : InvalidField("extents",
+                                std::to_string(extents.size()) + " long, the first " +
+                                    std::to_string(extent.pages) + " pages at offset " +
+                                    std::to_string(extent.offset),
+                                "with `whole` one naturally aligned extent of 2^order pages");
 }
 
 }  // namespace
@@ -99,9 +112,28 @@ Status ValidatePages(const StoreCall& call) {
     }
     VSWAP_RETURN_IF_ERROR(ValidatePage(call.pages[i]));
   }
-  std::ranges::sort(offsets);
-  if (const auto twice = std::ranges::adjacent_find(offsets); twice != offsets.end()) {
-    return InvalidField("extents", "slot " + std::to_string(*twice) + " twice", "each slot once");
+  VSWAP_RETURN_IF_ERROR(ValidateDistinct(call.extents));
+  return call.whole ? ValidateWhole(call.extents) : Status();
+}
+
+Status ValidateDistinct(std::vector<Extent> extents) {
+  std::ranges::sort(extents, {}, &Extent::offset);
+  const auto twice = std::ranges::adjacent_find(
+      extents, [](const Extent& a, const Extent& b) { return a.offset + a.pages > b.offset; });
+  return twice == extents.end()
+             ? Status()
+             : InvalidField("extents", "slot " + std::to_string((twice + 1)->offset) + " twice",
+                            "each slot once");
+}
+
+Status ValidateAllocate(uint32_t order, uint32_t count) {
+  if (order > kOrderMax) {
+    return InvalidField("order", std::to_string(order), Range(0, kOrderMax));
+  }
+  const uint64_t count_max = std::min<uint64_t>(kBatchPagesMax, kStripePages >> order);
+  if (count == 0 || count > count_max) {
+    return InvalidField("count", std::to_string(count),
+                        Range(1, count_max) + " at order " + std::to_string(order));
   }
   return Status();
 }

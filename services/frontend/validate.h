@@ -16,6 +16,10 @@ Status ValidateHeader(const RequestHeader& header, uint32_t shard_count);
 Status ValidateExtents(const RequestHeader& header, const std::vector<Extent>& extents,
                        const BatchLimits& limits);
 // That the pages are as many as the extents' slots, no slot is there twice, and lengths fit encodings.
+// Of a store of all or nothing: that it is one naturally aligned extent of 2^order pages.
 Status ValidatePages(const StoreCall& call);
+Status ValidateDistinct(std::vector<Extent> extents);
+// Order 0..9; 1..512 extents of together at most 32768 pages.
+Status ValidateAllocate(uint32_t order, uint32_t count);
 
 }  // namespace vswap

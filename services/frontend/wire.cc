@@ -17,7 +17,7 @@ std::vector<Extent> ToExtents(const Request& request) {
 Status CheckCounts(const v1::StoreRequest& request) {
   const size_t pages = request.encodings().size();
   if (pages == 0 || pages > kBatchPagesMax) {
-    return InvalidField("encodings", std::to_string(pages) + " pages", "1..256");
+    return InvalidField("encodings", std::to_string(pages) + " pages", "1..512");
   }
   if (static_cast<size_t>(request.lengths_size()) != pages) {
     return InvalidField("lengths", std::to_string(request.lengths_size()) + " pages",
@@ -80,20 +80,34 @@ StatusOr<StoreCall> ToStoreCall(const v1::StoreRequest& request, ByteView pages,
   if (!cut.ok()) {
     return cut.status();
   }
-  return StoreCall{ToHeader(request.header()), ToExtents(request), *std::move(cut),
-                   std::move(owner)};
+  return StoreCall{.header = ToHeader(request.header()),
+                   .extents = ToExtents(request),
+                   .pages = *std::move(cut),
+                   .owner = std::move(owner),
+                   .whole = request.whole()};
 }
 
 LoadCall ToLoadCall(const v1::LoadRequest& request) {
-  return {ToHeader(request.header()), ToExtents(request)};
+  return {.header = ToHeader(request.header()),
+          .extents = ToExtents(request),
+          .unmixed = request.unmixed()};
 }
 
 LoadCall ToLoadCall(const v1::PrefetchRequest& request) {
-  return {ToHeader(request.header()), ToExtents(request)};
+  return {.header = ToHeader(request.header()), .extents = ToExtents(request)};
 }
 
 FreeCall ToFreeCall(const v1::FreeRequest& request) {
-  return {ToHeader(request.header()), ToExtents(request)};
+  return {.header = ToHeader(request.header()), .extents = ToExtents(request)};
+}
+
+AllocateCall ToAllocateCall(const v1::AllocateRequest& request) {
+  return {.header = ToHeader(request.header()),
+          .shape = {.order = request.order(), .count = request.count()}};
+}
+
+DuplicateCall ToDuplicateCall(const v1::DuplicateRequest& request) {
+  return {.header = ToHeader(request.header()), .extents = ToExtents(request)};
 }
 
 void FillStore(const MutationResult& result, Epoch epoch, v1::StoreResponse* response) {
@@ -105,6 +119,17 @@ void FillStore(const MutationResult& result, Epoch epoch, v1::StoreResponse* res
 void FillFree(const MutationResult& result, Epoch epoch, v1::FreeResponse* response) {
   response->set_shard_epoch(epoch);
   response->set_freed_pages(result.freed_pages);
+}
+
+void FillAllocate(const MutationResult& result, Epoch epoch, v1::AllocateResponse* response) {
+  response->set_shard_epoch(epoch);
+  response->mutable_offsets()->Assign(result.offsets.begin(), result.offsets.end());
+}
+
+void FillDuplicate(const MutationResult& result, Epoch epoch, v1::DuplicateResponse* response) {
+  response->set_shard_epoch(epoch);
+  response->mutable_codes()->assign(reinterpret_cast<const char*>(result.codes.data()),
+                                    result.codes.size());
 }
 
 void FillLoadHead(const LoadReply& reply, Epoch epoch, v1::LoadResponse* response) {
@@ -125,7 +150,8 @@ void FillExtents(const std::vector<BackingRun>& runs, Epoch epoch, v1::ExtentsRe
     v1::BackingRun* out = response->add_runs();
     out->set_pages(run.pages);
     // The numbers of the wire begin at 1.
-    out->set_kind(static_cast<v1::BackingKind>(static_cast<int>(run.kind) + 1));
+    const int kind = static_cast<int>(run.first.word.kind()) + 1;
+    out->set_kind(run.free ? v1::BACKING_KIND_FREE : static_cast<v1::BackingKind>(kind));
   }
 }
 

@@ -18,10 +18,14 @@ StatusOr<StoreCall> ToStoreCall(const v1::StoreRequest& request, ByteView pages,
 LoadCall ToLoadCall(const v1::LoadRequest& request);
 LoadCall ToLoadCall(const v1::PrefetchRequest& request);
 FreeCall ToFreeCall(const v1::FreeRequest& request);
+AllocateCall ToAllocateCall(const v1::AllocateRequest& request);
+DuplicateCall ToDuplicateCall(const v1::DuplicateRequest& request);
 
 // Answers; `epoch` is the request's, which its owner has accepted.
 void FillStore(const MutationResult& result, Epoch epoch, v1::StoreResponse* response);
 void FillFree(const MutationResult& result, Epoch epoch, v1::FreeResponse* response);
+void FillAllocate(const MutationResult& result, Epoch epoch, v1::AllocateResponse* response);
+void FillDuplicate(const MutationResult& result, Epoch epoch, v1::DuplicateResponse* response);
 // All but the page bytes.
 void FillLoadHead(const LoadReply& reply, Epoch epoch, v1::LoadResponse* response);
 void FillExtents(const std::vector<BackingRun>& runs, Epoch epoch, v1::ExtentsResponse* response);

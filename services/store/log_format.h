@@ -30,6 +30,13 @@
 //    +-------+----+-------+                       +-------+-----+
 //                                                 0       8     12
 //
+//    0       4    5       13      21         29
+//    +-------+----+-------+-------+----------+    +-- - - --+-----+
+//    | shard | 'r'| space | token | sequence |    | result  | crc |
+//    +-------+----+-------+-------+----------+    +-- - - --+-----+
+//
+// A result is a serialized vswap.v1.RequestResult of at most 8192 bytes.
+//
 // `base sequence` is the last sequence of older epochs: a repeat of one of those is no repeat of
 // this owner's.
 namespace vswap {
@@ -37,6 +44,7 @@ namespace vswap {
 inline constexpr size_t kSlotKeyBytes = 21;
 inline constexpr size_t kTokenKeyBytes = 13;
 inline constexpr size_t kMetaKeyBytes = 5;
+inline constexpr size_t kRequestKeyBytes = 29;
 
 inline std::array<char, kMetaKeyBytes> EncodeShardKey(ShardId shard, char kind) {
   std::array<char, kMetaKeyBytes> key;
@@ -119,6 +127,34 @@ inline std::optional<SlotRecord> DecodeSlot(std::string_view key, std::string_vi
   const SlotName name = DecodeSlotKey(key);
   return SlotRecord{name.space, name.offset, GetLittleEndian<uint64_t>(value.data()),
                     GetLittleEndian<uint32_t>(value.data() + 8)};
+}
+
+inline std::array<char, kRequestKeyBytes> EncodeRequestKey(ShardId shard, const RequestName& name) {
+  std::array<char, kRequestKeyBytes> key;
+  PutBigEndian(shard, key.data());
+  key[4] = 'r';
+  PutBigEndian(name.space, key.data() + 5);
+  PutBigEndian(name.token, key.data() + 13);
+  PutBigEndian(name.sequence, key.data() + 21);
+  return key;
+}
+
+inline std::string EncodeRequestValue(std::string_view key, std::string_view result) {
+  std::string value(result);
+  value.resize(result.size() + 4);
+  PutLittleEndian(LogRecordCrc(key, result), value.data() + result.size());
+  return value;
+}
+
+inline std::optional<RequestRecord> DecodeRequest(std::string_view key, std::string_view value) {
+  if (key.size() != kRequestKeyBytes || value.size() < 4 ||
+      !IsSoundLogValue(key, value, value.size())) {
+    return std::nullopt;
+  }
+  return RequestRecord{{GetBigEndian<uint64_t>(key.data() + 5),
+                        GetBigEndian<uint64_t>(key.data() + 13),
+                        GetBigEndian<uint64_t>(key.data() + 21)},
+                       std::string(value.substr(0, value.size() - 4))};
 }
 
 inline std::array<char, 12> EncodeTokenValue(std::string_view key, Token token) {

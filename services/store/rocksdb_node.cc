@@ -142,8 +142,13 @@ void RocksdbNode::Inventory(std::string cursor, uint32_t limit, Callback<Invento
 
 void RocksdbNode::Statistics(Callback<NodeStatistics> done) {
   executor_.Dispatch([this, done = std::move(done)] {
-    done(NodeStatistics{store_.incarnation(), room_.pages(), room_.capacity(), room_.bytes(),
-                        store_.PageBytesInUse(), 0});
+    done(NodeStatistics{.incarnation = store_.incarnation(),
+                        .pages = room_.pages(),
+                        .pages_capacity = room_.capacity(),
+                        .payload_bytes = room_.bytes(),
+                        .used_bytes = store_.PageBytesInUse(),
+                        .corrupt_pages = corrupt_pages(),
+                        .background_errors = store_.background_errors()});
   });
 }
 

@@ -15,7 +15,7 @@ namespace vswap {
 
 struct RocksdbNodeOptions {
   uint64_t capacity_pages = 0;   // 0: the tier is off, every put is refused
-  uint64_t overlap_pages = 256;  // on top, for pages that replace another; see PageRoom
+  uint64_t overlap_pages = kBatchPagesMax;  // on top, for pages that replace another; see PageRoom
 };
 
 // The physical tier: pages as records of a StoreDb (record_format.h). LZ4 bytes are kept as they

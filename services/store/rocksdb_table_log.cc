@@ -6,7 +6,8 @@ namespace vswap {
 namespace {
 
 constexpr size_t kCallsTogetherMax = 64;
-constexpr size_t kCursorBytes = 16;
+constexpr size_t kShardBytes = 4;
+constexpr uint32_t kRequestsReadMax = 256;  // at once: they are long
 
 template <size_t kBytes>
 std::string_view View(const std::array<char, kBytes>& bytes) {
@@ -34,6 +35,13 @@ void AddWrite(const LogWrite& write, rocksdb::ColumnFamilyHandle* log, rocksdb::
   for (const TokenRecord& token : write.tokens) {
     const auto key = EncodeTokenKey(write.shard, token.space);
     batch.Put(log, AsSlice(View(key)), AsSlice(View(EncodeTokenValue(View(key), token.token))));
+  }
+  for (const RequestName& name : write.forgotten) {
+    batch.Delete(log, AsSlice(View(EncodeRequestKey(write.shard, name))));
+  }
+  for (const RequestRecord& request : write.requests) {
+    const auto key = EncodeRequestKey(write.shard, request.name);
+    batch.Put(log, AsSlice(View(key)), EncodeRequestValue(View(key), request.result));
   }
 }
 
@@ -186,36 +194,77 @@ StatusOr<LogEnd> RocksdbTableLog::ReadEnd(ShardId id, const LogPosition& positio
   return end;
 }
 
+// A cursor is the key that was read last, without the shard: of a slot ('s') or a request ('r').
 StatusOr<LogReadReply> RocksdbTableLog::DoRead(ShardId id, const std::string& cursor,
                                                uint32_t limit) {
   VSWAP_RETURN_IF_ERROR(ValidateLogRead(id, limit));
-  if (!cursor.empty() && cursor.size() != kCursorBytes) {
+  const bool slot_cursor = cursor.size() == kSlotKeyBytes - kShardBytes && cursor[0] == 's';
+  const bool request_cursor = cursor.size() == kRequestKeyBytes - kShardBytes && cursor[0] == 'r';
+  if (!cursor.empty() && !slot_cursor && !request_cursor) {
     return InvalidField("cursor", std::to_string(cursor.size()) + " bytes", "as answered");
   }
-  const auto prefix = EncodeShardKey(id, 's');
-  const std::string from = std::string(View(prefix)) + cursor;
   LogReadReply reply;
+  bool more = false;
+  if (!request_cursor) {
+    VSWAP_RETURN_IF_ERROR(
+        ReadKind(id, 's', cursor, limit, &more, [&](const rocksdb::Iterator& it) {
+          const auto slot = DecodeSlot(AsView(it.key()), AsView(it.value()));
+          if (slot.has_value()) {
+            reply.slots.push_back(*slot);
+          }
+          return slot.has_value();
+        }));
+  }
+  const uint32_t left =
+      std::min(kRequestsReadMax, limit - static_cast<uint32_t>(reply.slots.size()));
+  if (!more) {
+    VSWAP_RETURN_IF_ERROR(ReadKind(id, 'r', request_cursor ? cursor : "", left, &more,
+                                   [&](const rocksdb::Iterator& it) {
+                                     auto request = DecodeRequest(AsView(it.key()), AsView(it.value()));
+                                     if (request.has_value()) {
+                                       reply.requests.push_back(*std::move(request));
+                                     }
+                                     return request.has_value();
+                                   }));
+  }
+  if (more) {
+    const std::string last =
+        reply.requests.empty()
+            ? std::string(View(EncodeSlotKey(
+                  id, {reply.slots.back().space, reply.slots.back().offset})))
+            : std::string(View(EncodeRequestKey(id, reply.requests.back().name)));
+    reply.next_cursor = last.substr(kShardBytes);
+  }
+  return reply;
+}
+
+Status RocksdbTableLog::ReadKind(ShardId id, char kind, const std::string& cursor, uint32_t limit,
+                                 bool* more,
+                                 const std::function<bool(const rocksdb::Iterator&)>& take) {
+  const auto prefix = EncodeShardKey(id, kind);
+  const std::string from =
+      cursor.empty() ? std::string(View(prefix))
+                     : std::string(View(prefix).substr(0, kShardBytes)) + cursor;
   const std::unique_ptr<rocksdb::Iterator> it(store_.db().NewIterator({}, store_.log()));
   it->Seek(from);
   if (!cursor.empty() && it->Valid() && it->key() == from) {
     it->Next();
   }
-  for (; it->Valid() && it->key().starts_with(AsSlice(View(prefix))); it->Next()) {
-    if (reply.slots.size() == limit) {
-      const auto last = EncodeSlotKey(id, {reply.slots.back().space, reply.slots.back().offset});
-      reply.next_cursor = std::string(View(last).substr(kMetaKeyBytes));
+  for (uint32_t taken = 0; it->Valid() && it->key().starts_with(AsSlice(View(prefix)));
+       it->Next(), ++taken) {
+    if (taken == limit) {
+      *more = true;
       break;
     }
-    const auto slot = DecodeSlot(AsView(it->key()), AsView(it->value()));
-    if (!slot.has_value()) {
+    if (!take(*it)) {
       const SlotName name = DecodeSlotKey(AsView(it->key()));
-      return Damaged(id, "the record of space " + std::to_string(name.space) + ", offset " +
-                             std::to_string(name.offset));
+      return Damaged(id, kind == 's' ? "the record of space " + std::to_string(name.space) +
+                                           ", offset " + std::to_string(name.offset)
+                                     : "the answer to a request to space " +
+                                           std::to_string(name.space));
     }
-    reply.slots.push_back(*slot);
   }
-  VSWAP_RETURN_IF_ERROR(FromRocksdb(it->status(), "reading the table log"));
-  return reply;
+  return FromRocksdb(it->status(), "reading the table log");
 }
 
 }  // namespace vswap

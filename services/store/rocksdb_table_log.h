@@ -65,6 +65,9 @@ class RocksdbTableLog : public TableLog {
   StatusOr<LogPosition> ReadPosition(ShardId id);
   StatusOr<LogEnd> ReadEnd(ShardId id, const LogPosition& position);
   StatusOr<LogReadReply> DoRead(ShardId id, const std::string& cursor, uint32_t limit);
+  // Gives the records of one kind after the cursor to `take`, which answers whether they are sound.
+  Status ReadKind(ShardId id, char kind, const std::string& cursor, uint32_t limit, bool* more,
+                  const std::function<bool(const rocksdb::Iterator&)>& take);
 
   StoreDb& store_;
   Executor& executor_;

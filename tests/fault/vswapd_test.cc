@@ -66,7 +66,7 @@ TEST_F(Vswapd, AnswersHelpAndVersion) {
 
 TEST_F(Vswapd, BadFlagsAreNamedWithTheirRange) {
   ExpectRefused(Run(Standalone("--memory-max 1K")), 2,
-                "--memory-max: is 1024, allowed: 4194304..1099511627776");
+                "--memory-max: is 1K, allowed: 4194304..1099511627776");
   ExpectRefused(Run(Standalone("--memory-max lots")), 2, "--memory-max");
   ExpectRefused(Run(Standalone("--capacity-pages -1")), 2, "--capacity-pages: is -1, allowed: 0..");
   ExpectRefused(Run(Standalone("--shards 0")), 2, "--shards: is 0, allowed: 1..4096");
@@ -82,7 +82,7 @@ TEST_F(Vswapd, BadFlagsAreNamedWithTheirRange) {
 }
 
 TEST_F(Vswapd, BadEnvironmentAndFilesAreNamed) {
-  ExpectRefused(Run(Standalone(""), "VSWAP_MEMORY_MAX=1K"), 2, "--memory-max: is 1024, allowed:");
+  ExpectRefused(Run(Standalone(""), "VSWAP_MEMORY_MAX=1K"), 2, "--memory-max: is 1K, allowed:");
   ExpectRefused(Run(Standalone("--config " + Path("none.yaml"))), 2, "none.yaml");
   const std::string unknown = WriteFile("unknown.yaml", "memory-max: 64MiB\nmemroy: 1\n");
   ExpectRefused(Run(Standalone("--config " + unknown)), 2, "unknown setting memroy");

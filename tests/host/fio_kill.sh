@@ -6,7 +6,7 @@ rounds=8
 start_vswapd --memory-max 24MiB --capacity-pages 32768
 start_nbdkit size=96M
 fio --name=ride --ioengine=nbd "--uri=$uri" --rw=randwrite --bs=4k --size=96M --time_based --runtime=$((rounds * 2 + 4)) \
-  --iodepth=16 --verify=crc32c --verify_fatal=1 --verify_backlog=512 --buffer_compress_percentage=60 \
+  --iodepth=16 --verify=crc32c --verify_fatal=1 --verify_state_save=0 --verify_backlog=512 --buffer_compress_percentage=60 \
   --randseed="${VSWAP_TEST_SEED:-44}" --output="$run_dir/fio.out" &
 fio_pid=$!
 for ((i = 0; i < rounds; i++)); do

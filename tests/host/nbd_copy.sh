@@ -6,9 +6,10 @@ start_vswapd --memory-max 32MiB --capacity-pages 65536
 start_nbdkit size=256M
 # 256 MiB with 24 MiB of data in three places: text, noise, and half of each.
 truncate -s 256M "$run_dir/sparse"
-seq 1 2000000 | head -c 8M | dd of="$run_dir/sparse" bs=1M seek=3 conv=notrunc status=none
+seq 1 2000000 > "$run_dir/text"
+dd if="$run_dir/text" of="$run_dir/sparse" bs=1M seek=3 count=8 conv=notrunc status=none
 dd if=/dev/urandom of="$run_dir/sparse" bs=1M seek=100 count=8 conv=notrunc status=none
-seq 1 900000 | head -c 4M | dd of="$run_dir/sparse" bs=1M seek=200 conv=notrunc status=none
+dd if="$run_dir/text" of="$run_dir/sparse" bs=1M seek=200 count=4 conv=notrunc status=none
 dd if=/dev/urandom of="$run_dir/sparse" bs=1M seek=204 count=4 conv=notrunc status=none
 
 nbdcopy "$run_dir/sparse" "$uri"

@@ -162,8 +162,8 @@ TEST_F(FrontEndService, BadStoresAreRefusedWithFieldAndRange) {
   bad = good;
   bad.mutable_extents(0)->set_offset(~uint64_t{0});
   ExpectBadStore(bad, "offset is 18446744073709551615, allowed: 0..99999");
-  bad = client_->StoreOf(0, std::vector<std::string>(257, TextPage('a')));
-  ExpectBadStore(bad, "encodings is 257 pages, allowed: 1..256");
+  bad = client_->StoreOf(0, std::vector<std::string>(513, TextPage('a')));
+  ExpectBadStore(bad, "encodings is 513 pages, allowed: 1..512");
   bad = good;
   bad.clear_extents();
   ExpectBadStore(bad, "as many as the extents cover");
@@ -187,7 +187,7 @@ TEST_F(FrontEndService, BadStoresAreRefusedWithFieldAndRange) {
 }
 
 TEST_F(FrontEndService, BadLoadsAndFreesAreRefusedWithFieldAndRange) {
-  ExpectInvalid(client_->LoadOf(0, 257), v1::LoadResponse(), "pages is 257, allowed: 1..256");
+  ExpectInvalid(client_->LoadOf(0, 513), v1::LoadResponse(), "pages is 513, allowed: 1..512");
   ExpectInvalid(client_->LoadOf(0, 0), v1::LoadResponse(), "pages is 0");
   ExpectInvalid(client_->FreeOf(0, 32769), v1::FreeResponse(), "pages is 32769, allowed: 1..32768");
   v1::LoadRequest wide = client_->LoadOf(32768 - 1, 2);
@@ -199,7 +199,7 @@ TEST_F(FrontEndService, BadLoadsAndFreesAreRefusedWithFieldAndRange) {
   }
   v1::LoadRequest none = client_->LoadOf(0, 1);
   none.clear_extents();
-  ExpectInvalid(none, v1::LoadResponse(), "extents is 0 long, allowed: 1..256");
+  ExpectInvalid(none, v1::LoadResponse(), "extents is 0 long, allowed: 1..512");
 }
 
 TEST_F(FrontEndService, ABadPageIsRefusedAloneAndTheOthersAreKept) {

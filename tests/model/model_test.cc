@@ -1,24 +1,15 @@
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "tests/model/direct_space.h"
 #include "tests/model/workload.h"
 #include "tests/support/faulty_network.h"
 #include "tests/support/memory_coordinator.h"
 #include "tests/support/memory_node.h"
 #include "tests/support/memory_table_log.h"
+#include "tests/support/seed.h"
 
 namespace vswap {
 namespace {
-
-uint64_t Seed() {
-  const char* given = std::getenv("VSWAP_TEST_SEED");
-  const uint64_t seed =
-      given != nullptr ? std::strtoull(given, nullptr, 0) : SystemRandom().Next64();
-  std::printf("VSWAP_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
-  return seed;
-}
 
 // Fewer where each is slow, as under a sanitizer.
 uint64_t Operations() {
@@ -286,7 +277,7 @@ void ExpectRight(World& world) {
 }
 
 TEST(Model, RandomOperationsAgreeWithAMap) {
-  SeededRandom seeds(Seed());
+  SeededRandom seeds(TestSeed());
   constexpr uint64_t kWorlds = 4;
   for (uint64_t i = 0; i < kWorlds && !testing::Test::HasFailure(); ++i) {
     World world(seeds.Next64());
@@ -318,7 +309,7 @@ class Canary : public testing::Test {
     world_.LoadAll();
     ExpectRight(world_);
   }
-  World world_{Seed()};
+  World world_{TestSeed()};
 };
 
 TEST_F(Canary, AnotherPageWithMatchingChecksumsInANodeIsFound) {

@@ -24,7 +24,7 @@ class SpaceUnderTest {
   using FreeDone = std::function<void(Status)>;
 
   virtual ~SpaceUnderTest() = default;
-  // 1..256 pages of different slots, all within one stripe of 32768.
+  // 1..512 pages of different slots, all within one stripe of 32768.
   virtual void Store(std::vector<ContentAt> pages, StoreDone done) = 0;
   virtual void Load(std::vector<Offset> offsets, LoadDone done) = 0;
   virtual void Free(Extent extent, FreeDone done) = 0;

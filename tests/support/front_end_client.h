@@ -29,18 +29,20 @@ class FrontEndClient {
   }
 
   // A header for a request on the offset's shard; its sequence counts as waited for until Answered.
-  RequestHeader Next(Offset offset) {
+  RequestHeader Next(Offset offset) { return NextOn(ShardAt(offset)); }
+  RequestHeader NextOn(ShardId shard) {
     RequestHeader header;
     header.space = space();
     header.token = token();
     header.sequence = next_sequence_++;
     waiting_.insert(header.sequence);
-    Refresh(header, offset);
+    RefreshOn(header, shard);
     return header;
   }
   // The same request's header as of now: a retry.
-  void Refresh(RequestHeader& header, Offset offset) const {
-    header.shard = ShardAt(offset);
+  void Refresh(RequestHeader& header, Offset offset) const { RefreshOn(header, ShardAt(offset)); }
+  void RefreshOn(RequestHeader& header, ShardId shard) const {
+    header.shard = shard;
     header.epoch = opened_.shard_map.epochs[header.shard];
     header.floor = *waiting_.begin();
   }

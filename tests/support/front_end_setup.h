@@ -94,6 +94,16 @@ class FrontEndSetup {
     return FrontEndClient(opened.ok() ? *opened : OpenReply{});
   }
 
+  // An allocated space.
+  FrontEndClient OpenAllocated(const std::string& name = "s", uint64_t pages = 1 << 20) {
+    const auto opened = TryOpen({.name = name,
+                                 .holder = "h",
+                                 .create_pages = pages,
+                                 .kind = SpaceKind::kAllocated});
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    return FrontEndClient(opened.ok() ? *opened : OpenReply{});
+  }
+
   // Starts a store; the answer is there when the test says so.
   std::shared_ptr<std::optional<MutationResult>> BeginStore(StoreCall call) {
     auto result = std::make_shared<std::optional<MutationResult>>();
@@ -134,6 +144,43 @@ class FrontEndSetup {
     const MutationResult result = Store(client, {{offset, std::move(bytes)}});
     EXPECT_TRUE(result.status.ok()) << result.status;
     return result.codes.empty() ? PageCode::kUnset : result.codes[0];
+  }
+  MutationResult Allocate(FrontEndClient& client, uint32_t order, uint32_t count,
+                          ShardId shard = 0) {
+    const RequestHeader header = client.NextOn(shard);
+    const MutationResult result = AllocateAs(header, order, count);
+    client.Answered(header);
+    return result;
+  }
+  MutationResult AllocateAs(const RequestHeader& header, uint32_t order, uint32_t count) {
+    return Mutate([&](MutationDone done) {
+      front_end_->Allocate({header, {.order = order, .count = count}}, std::move(done));
+    });
+  }
+  MutationResult Duplicate(FrontEndClient& client, const std::vector<Extent>& extents) {
+    const RequestHeader header = client.Next(extents[0].offset);
+    const MutationResult result = DuplicateAs(header, extents);
+    client.Answered(header);
+    return result;
+  }
+  MutationResult DuplicateAs(const RequestHeader& header, const std::vector<Extent>& extents) {
+    return Mutate([&](MutationDone done) {
+      front_end_->Duplicate({header, extents}, std::move(done));
+    });
+  }
+  MutationResult FreeAs(const RequestHeader& header, const std::vector<Extent>& extents) {
+    return Mutate(
+        [&](MutationDone done) { front_end_->Free({header, extents}, std::move(done)); });
+  }
+  // What a call answers once the executor has nothing ready.
+  MutationResult Mutate(const std::function<void(MutationDone)>& call) {
+    const auto result = std::make_shared<std::optional<MutationResult>>();
+    call([result](const MutationResult& answer) {
+      EXPECT_FALSE(result->has_value()) << "answered twice";
+      *result = answer;
+    });
+    executor.RunReady();
+    return result->value_or(NoAnswer());
   }
   MutationResult Free(FrontEndClient& client, Extent extent) {
     const RequestHeader header = client.Next(extent.offset);
@@ -187,6 +234,17 @@ class FrontEndSetup {
     return count;
   }
 
+  // Answers to requests that the log keeps.
+  size_t LoggedAnswers() {
+    size_t count = 0;
+    for (ShardId shard = 0; shard < shard_count_; ++shard) {
+      log.Read(shard, "", kLogReadSlotsMax, [&](const StatusOr<LogReadReply>& reply) {
+        count += reply.ok() ? reply->requests.size() : 0;
+      });
+    }
+    return count;
+  }
+
   ManualExecutor executor;
   MemoryCoordinator coordinator;
   MemoryTableLog log;
@@ -196,7 +254,7 @@ class FrontEndSetup {
   HeldNode held_physical{physical};
 
  private:
-  static MutationResult NoAnswer() { return {MakeError(StatusCode::kUnknown, "no answer"), {}, 0}; }
+  static MutationResult NoAnswer() { return {MakeError(StatusCode::kUnknown, "no answer"), {}, 0, {}}; }
 
   const uint32_t shard_count_;
   std::unique_ptr<FrontEnd> front_end_;

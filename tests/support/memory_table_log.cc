@@ -1,8 +1,21 @@
 #include "tests/support/memory_table_log.h"
 
+#include <array>
 #include <cstring>
+#include <initializer_list>
 
 namespace vswap {
+namespace {
+
+std::string CursorOf(std::initializer_list<uint64_t> numbers) {
+  std::string cursor;
+  for (const uint64_t number : numbers) {
+    cursor.append(reinterpret_cast<const char*>(&number), sizeof(number));
+  }
+  return cursor;
+}
+
+}  // namespace
 
 template <typename T>
 void MemoryTableLog::Answer(StatusOr<T> answer, Callback<T> done) {
@@ -44,6 +57,12 @@ StatusOr<bool> MemoryTableLog::DoWrite(const LogWrite& write) {
   for (const TokenRecord& token : write.tokens) {
     shard.tokens[token.space] = token.token;
   }
+  for (const RequestName& name : write.forgotten) {
+    shard.requests.erase(name);
+  }
+  for (const RequestRecord& request : write.requests) {
+    shard.requests[request.name] = request.result;
+  }
   return true;
 }
 
@@ -59,28 +78,45 @@ StatusOr<LogEnd> MemoryTableLog::DoSeal(ShardId id, Epoch epoch) {
   return end;
 }
 
+// A cursor names the record that was read last: a slot by two numbers, a request by three.
 StatusOr<LogReadReply> MemoryTableLog::DoRead(ShardId id, const std::string& cursor,
                                               uint32_t limit) {
   VSWAP_RETURN_IF_ERROR(ValidateLogRead(id, limit));
-  SlotKey last{0, 0};
-  if (!cursor.empty()) {
-    if (cursor.size() != 2 * sizeof(uint64_t)) {
-      return InvalidField("cursor", std::to_string(cursor.size()) + " bytes", "as answered");
-    }
-    std::memcpy(&last.first, cursor.data(), sizeof(uint64_t));
-    std::memcpy(&last.second, cursor.data() + sizeof(uint64_t), sizeof(uint64_t));
+  if (cursor.size() % sizeof(uint64_t) != 0 || cursor.size() == sizeof(uint64_t) ||
+      cursor.size() > 3 * sizeof(uint64_t)) {
+    return InvalidField("cursor", std::to_string(cursor.size()) + " bytes", "as answered");
   }
+  std::array<uint64_t, 3> last{};
+  std::memcpy(last.data(), cursor.data(), cursor.size());
+  const bool in_requests = cursor.size() == sizeof(last);
   MutexLock lock(mutex_);
-  const std::map<SlotKey, SlotRecord>& slots = shards_[id].slots;
+  const Shard& shard = shards_[id];
   LogReadReply reply;
-  auto it = cursor.empty() ? slots.begin() : slots.upper_bound(last);
-  for (; it != slots.end() && reply.slots.size() < limit; ++it) {
-    reply.slots.push_back(it->second);
+  if (!in_requests) {
+    auto slot = cursor.empty() ? shard.slots.begin() : shard.slots.upper_bound({last[0], last[1]});
+    for (; slot != shard.slots.end() && reply.slots.size() < limit; ++slot) {
+      reply.slots.push_back(slot->second);
+    }
+    if (slot != shard.slots.end()) {
+      const SlotRecord& end = reply.slots.back();
+      reply.next_cursor = CursorOf({end.space, end.offset});
+      return reply;
+    }
   }
-  if (it != slots.end()) {
-    const SlotRecord& end = reply.slots.back();
-    reply.next_cursor.append(reinterpret_cast<const char*>(&end.space), sizeof(uint64_t));
-    reply.next_cursor.append(reinterpret_cast<const char*>(&end.offset), sizeof(uint64_t));
+  auto request = shard.requests.upper_bound(in_requests ? RequestName{last[0], last[1], last[2]}
+                                                        : RequestName{});
+  for (; request != shard.requests.end(); ++request) {
+    if (reply.slots.size() + reply.requests.size() == limit) {
+      if (reply.requests.empty()) {
+        const SlotRecord& end = reply.slots.back();
+        reply.next_cursor = CursorOf({end.space, end.offset});
+      } else {
+        const RequestName& end = reply.requests.back().name;
+        reply.next_cursor = CursorOf({end.space, end.token, end.sequence});
+      }
+      return reply;
+    }
+    reply.requests.push_back({request->first, request->second});
   }
   return reply;
 }

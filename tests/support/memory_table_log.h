@@ -30,6 +30,7 @@ class MemoryTableLog : public TableLog {
     LogPosition position;
     std::map<SlotKey, SlotRecord> slots;
     std::map<SpaceId, Token> tokens;
+    std::map<RequestName, std::string> requests;
   };
 
   template <typename T>

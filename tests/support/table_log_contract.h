@@ -218,6 +218,34 @@ TEST_P(TableLogContract, WritesSentWithoutWaitingApplyInOrder) {
   }
 }
 
+TEST_P(TableLogContract, AnswersOfRequestsAreKeptUntilForgotten) {
+  LogWrite write = WriteOf(1, 1, {{1, 7, 1, 1}, {9, 7, 2, 2}});
+  write.requests = {{{2, 1, 9}, "nine"}, {{1, 5, 256}, std::string("\0x", 2)}, {{1, 5, 3}, ""}};
+  ASSERT_TRUE(Write(write).ok());
+  write = WriteOf(1, 2);
+  write.requests = {{{1, 6, 1}, "later"}, {{1, 5, 3}, "again"}};
+  write.forgotten = {{1, 5, 256}, {1, 5, 3}, {4, 4, 4}};  // before the requests
+  ASSERT_TRUE(Write(write).ok());
+  const std::vector<RequestRecord> wanted = {
+      {{1, 5, 3}, "again"}, {{1, 6, 1}, "later"}, {{2, 1, 9}, "nine"}};
+  for (uint32_t limit = 1; limit <= 6; ++limit) {
+    std::vector<RequestRecord> requests;
+    size_t slots = 0;
+    std::string cursor;
+    do {
+      const auto reply = Read(cursor, limit);
+      ASSERT_TRUE(reply.ok()) << reply.status();
+      ASSERT_LE(reply->slots.size() + reply->requests.size(), limit);
+      slots += reply->slots.size();
+      requests.insert(requests.end(), reply->requests.begin(), reply->requests.end());
+      cursor = reply->next_cursor;
+    } while (!cursor.empty());
+    EXPECT_EQ(requests, wanted) << "limit " << limit;
+    EXPECT_EQ(slots, 2u) << "limit " << limit;
+  }
+  EXPECT_TRUE(Read("", 9, kShard + 1)->requests.empty());
+}
+
 TEST_P(TableLogContract, BadInputIsNamed) {
   const auto expect_field = [](const Status& status, std::string_view field) {
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << status;
@@ -236,6 +264,11 @@ TEST_P(TableLogContract, BadInputIsNamed) {
   write = WriteOf(1, 1);
   write.versions_reserved = kVersionMax + 2;
   expect_field(Write(write), "versions_reserved");
+  write = WriteOf(1, 1);
+  write.requests = {{{1, 1, 0}, ""}};
+  expect_field(Write(write), "request.sequence");
+  write.requests = {{{1, 1, 1}, std::string(kRequestResultBytesMax + 1, 'x')}};
+  expect_field(Write(write), "request.result");
   expect_field(Seal(0).status(), "epoch");
   expect_field(Seal(1, kShardCountMax).status(), "shard");
   expect_field(Read("", 0).status(), "limit");

@@ -10,6 +10,8 @@
 
 #include <chrono>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 
 #include "proto/grpc_glue.h"
 #include "vswap/v1/admin.grpc.pb.h"
@@ -51,7 +53,18 @@ VswapdProcess::VswapdProcess(std::string program, std::string data_dir,
                              std::vector<std::string> flags)
     : program_(std::move(program)), data_dir_(std::move(data_dir)), flags_(std::move(flags)) {}
 
-VswapdProcess::~VswapdProcess() { Kill(); }
+VswapdProcess::~VswapdProcess() {
+  Kill();
+  std::error_code ignored;
+  std::filesystem::remove(arena(), ignored);
+}
+
+std::string VswapdProcess::arena() const {
+  std::ifstream file(data_dir_ + "/id");
+  std::string id;
+  file >> id;
+  return "/dev/shm/vswap-" + id;
+}
 
 Status VswapdProcess::Start() {
   VSWAP_RETURN_IF_ERROR(StartOnly());

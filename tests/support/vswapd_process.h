@@ -11,7 +11,8 @@
 namespace vswap {
 
 // A real vswapd standalone in a data directory of the test's, which may be killed and started again
-// on the same port. Killed when this object goes, and when the test's process dies.
+// on the same port. Killed when this object goes, and when the test's process dies; the arena that
+// it leaves is removed then.
 // Thread-confined.
 class VswapdProcess {
  public:
@@ -31,10 +32,16 @@ class VswapdProcess {
   void Kill();
   // SIGTERM; the exit status.
   int Terminate();
+  // Of the next start.
+  void SetFlags(std::vector<std::string> flags) { flags_ = std::move(flags); }
 
   // HOST:PORT
   const std::string& listen() const { return listen_; }
   const std::string& metrics() const { return metrics_; }
+  // 0: not running.
+  pid_t pid() const { return pid_; }
+  // File of the compressed pages, where no flag names another.
+  std::string arena() const;
   StatusOr<v1::GetStatusResponse> GetStatus() const;
 
  private:
@@ -42,7 +49,7 @@ class VswapdProcess {
 
   const std::string program_;
   const std::string data_dir_;
-  const std::vector<std::string> flags_;
+  std::vector<std::string> flags_;
   std::string listen_ = "127.0.0.1:0";
   std::string metrics_;
   pid_t pid_ = 0;

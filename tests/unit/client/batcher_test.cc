@@ -10,11 +10,24 @@ namespace {
 constexpr SpaceId kSpace = 7;
 constexpr uint32_t kShards = 64;
 
-std::vector<Batch> CutAll(Batcher batcher) {
+struct Batch {
+  ShardId shard = 0;
+  std::vector<Piece> pieces;
+  uint32_t pages = 0;
+};
+
+// All batches; each request is room for the next one once it was looked at.
+std::vector<Batch> CutAll(uint32_t shards, const Batcher::Limits& limits,
+                          const std::vector<PageRange>& ranges, size_t requests = 16) {
+  RequestPool pool(requests);
   std::vector<Batch> batches;
-  while (std::optional<Batch> batch = batcher.Next()) {
-    batches.push_back(*std::move(batch));
+  Batcher batcher(kSpace, shards, limits, ranges, pool);
+  while (Request* request = batcher.Next()) {
+    batches.push_back(
+        {request->shard, {request->pieces.begin(), request->pieces.end()}, request->pages});
+    batcher.AddRoom(*request);
   }
+  EXPECT_TRUE(batcher.done());
   return batches;
 }
 
@@ -29,7 +42,7 @@ std::pair<Offset, Offset> TwoShards() {
 }
 
 TEST(Batcher, AShortRangeIsOneBatch) {
-  const auto batches = CutAll(Batcher(kSpace, kShards, {}, {{100, 8}}));
+  const auto batches = CutAll(kShards, {}, {{100, 8}});
   ASSERT_EQ(batches.size(), 1u);
   ASSERT_EQ(batches[0].pieces.size(), 1u);
   EXPECT_EQ(batches[0].pieces[0].extent, (Extent{100, 8}));
@@ -38,8 +51,8 @@ TEST(Batcher, AShortRangeIsOneBatch) {
 }
 
 TEST(Batcher, ALongRangeIsCutAtTheLimitAndAtStripes) {
-  const Offset begin = kStripePages - 300;
-  const auto batches = CutAll(Batcher(kSpace, kShards, {}, {{begin, 400}}));
+  const Offset begin = kStripePages - 600;
+  const auto batches = CutAll(kShards, {}, {{begin, 700}});
   uint64_t pages = 0;
   for (const Batch& batch : batches) {
     EXPECT_LE(batch.pages, kBatchPagesMax);
@@ -51,14 +64,13 @@ TEST(Batcher, ALongRangeIsCutAtTheLimitAndAtStripes) {
     }
     pages += batch.pages;
   }
-  EXPECT_EQ(pages, 400u);
-  EXPECT_EQ(batches.size(), 3u);  // 256 and 44 before the stripe's end, 100 after it
+  EXPECT_EQ(pages, 700u);
+  EXPECT_EQ(batches.size(), 3u);  // 512 and 88 before the stripe's end, 100 after it
 }
 
 TEST(Batcher, ScatteredPagesOfAShardShareABatch) {
   const auto [a, b] = TwoShards();
-  const auto batches =
-      CutAll(Batcher(kSpace, kShards, {}, {{a, 1}, {b, 1}, {a + 9, 1}, {b + 9, 1}, {a + 10, 2}}));
+  const auto batches = CutAll(kShards, {}, {{a, 1}, {b, 1}, {a + 9, 1}, {b + 9, 1}, {a + 10, 2}});
   ASSERT_EQ(batches.size(), 2u);
   for (const Batch& batch : batches) {
     const bool first = batch.shard == ShardOf(kSpace, a, kShards);
@@ -68,7 +80,7 @@ TEST(Batcher, ScatteredPagesOfAShardShareABatch) {
 }
 
 TEST(Batcher, NeighboursThatFollowEachOtherBecomeOneExtent) {
-  const auto batches = CutAll(Batcher(kSpace, kShards, {}, {{5, 1}, {6, 1}, {7, 2}}));
+  const auto batches = CutAll(kShards, {}, {{5, 1}, {6, 1}, {7, 2}});
   ASSERT_EQ(batches.size(), 1u);
   ASSERT_EQ(batches[0].pieces.size(), 1u);
   EXPECT_EQ(batches[0].pieces[0].extent, (Extent{5, 4}));
@@ -79,21 +91,45 @@ TEST(Batcher, NeverMorePiecesThanAllowed) {
   for (Offset i = 0; i < 1000; ++i) {
     ranges.push_back({2 * i, 1});
   }
-  for (const Batch& batch : CutAll(Batcher(kSpace, kShards, {kStripePages, 256}, ranges))) {
+  for (const Batch& batch : CutAll(kShards, {kStripePages, 256}, ranges)) {
     EXPECT_LE(batch.pieces.size(), 256u);
   }
-  for (const Batch& batch : CutAll(Batcher(kSpace, kShards, {kStripePages, 1}, ranges))) {
+  for (const Batch& batch : CutAll(kShards, {kStripePages, 1}, ranges)) {
     EXPECT_EQ(batch.pieces.size(), 1u);
   }
 }
 
 TEST(Batcher, AWholeSpaceBeginsAtOnce) {
-  Batcher batcher(kSpace, kShards, {kStripePages, 256}, {{0, kSpacePagesMax}});
+  const std::vector<PageRange> whole = {{0, kSpacePagesMax}};
+  RequestPool pool(4);
+  Batcher batcher(kSpace, kShards, {kStripePages, 256}, whole, pool);
   for (int i = 0; i < 100; ++i) {
-    const std::optional<Batch> batch = batcher.Next();
-    ASSERT_TRUE(batch.has_value());
+    Request* const batch = batcher.Next();
+    ASSERT_NE(batch, nullptr);
     EXPECT_EQ(batch->pages, kStripePages);
+    batcher.AddRoom(*batch);
   }
+}
+
+TEST(Batcher, WithoutRoomItGoesOnWhenThereIsSome) {
+  const std::vector<PageRange> ranges = {{0, 1100}};
+  RequestPool pool(1);
+  Batcher batcher(kSpace, kShards, {}, ranges, pool);
+  Request* const first = batcher.Next();
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(batcher.Next(), nullptr);
+  EXPECT_FALSE(batcher.done());
+  batcher.AddRoom(*first);
+  Request* const second = batcher.Next();
+  ASSERT_NE(second, nullptr);
+  EXPECT_EQ(second->pieces.front(), (Piece{{512, 512}, 512}));
+  batcher.AddRoom(*second);
+  EXPECT_EQ(batcher.Next()->pages, 76u);
+  EXPECT_EQ(batcher.Next(), nullptr);
+  EXPECT_TRUE(batcher.done());
+  batcher.AddRoom(*second);
+  EXPECT_NE(pool.TryTake(), nullptr);  // it went back at once
+  pool.PutBack(*second);
 }
 
 TEST(Batcher, RandomRangesAreCoveredExactlyOnce) {
@@ -116,13 +152,13 @@ TEST(Batcher, RandomRangesAreCoveredExactlyOnce) {
       }
     }
     std::vector<Offset> covered(total, ~Offset{0});
-    for (const Batch& batch : CutAll(Batcher(kSpace, 3, {}, ranges))) {
+    for (const Batch& batch : CutAll(seed % 2 == 0 ? 3 : 64, {}, ranges, 1 + seed % 12)) {
       EXPECT_LE(batch.pages, kBatchPagesMax);
       for (const Piece& piece : batch.pieces) {
         for (uint32_t i = 0; i < piece.extent.pages; ++i) {
           ASSERT_EQ(covered[piece.page + i], ~Offset{0});
           covered[piece.page + i] = piece.extent.offset + i;
-          ASSERT_EQ(ShardOf(kSpace, piece.extent.offset + i, 3), batch.shard);
+          ASSERT_EQ(ShardOf(kSpace, piece.extent.offset + i, seed % 2 == 0 ? 3 : 64), batch.shard);
         }
       }
     }
@@ -130,16 +166,20 @@ TEST(Batcher, RandomRangesAreCoveredExactlyOnce) {
   }
 }
 
+Status Validated(const std::vector<PageRange>& ranges, uint64_t space_pages, bool distinct) {
+  return ValidateRanges(ranges, space_pages, distinct);
+}
+
 TEST(ValidateRanges, NamesFieldAndRange) {
-  EXPECT_TRUE(ValidateRanges({{0, 10}}, 10, true).ok());
-  EXPECT_EQ(MessageOf(ValidateRanges({}, 10, true)), "ranges is 0 long, allowed: at least 1");
-  EXPECT_EQ(MessageOf(ValidateRanges({{10, 1}}, 10, true)), "offset is 10, allowed: 0..9");
-  EXPECT_EQ(MessageOf(ValidateRanges({{3, 0}}, 10, true)), "pages is 0, allowed: 1..7 at offset 3");
-  EXPECT_EQ(MessageOf(ValidateRanges({{3, ~uint64_t{0}}}, 10, true)),
+  EXPECT_TRUE(Validated({{0, 10}}, 10, true).ok());
+  EXPECT_EQ(MessageOf(Validated({}, 10, true)), "ranges is 0 long, allowed: at least 1");
+  EXPECT_EQ(MessageOf(Validated({{10, 1}}, 10, true)), "offset is 10, allowed: 0..9");
+  EXPECT_EQ(MessageOf(Validated({{3, 0}}, 10, true)), "pages is 0, allowed: 1..7 at offset 3");
+  EXPECT_EQ(MessageOf(Validated({{3, ~uint64_t{0}}}, 10, true)),
             "pages is 18446744073709551615, allowed: 1..7 at offset 3");
-  EXPECT_EQ(MessageOf(ValidateRanges({{4, 2}, {0, 5}}, 10, true)),
+  EXPECT_EQ(MessageOf(Validated({{4, 2}, {0, 5}}, 10, true)),
             "ranges is slot 4 twice, allowed: each slot once");
-  EXPECT_TRUE(ValidateRanges({{4, 2}, {0, 5}}, 10, false).ok());
+  EXPECT_TRUE(Validated({{4, 2}, {0, 5}}, 10, false).ok());
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <deque>
+#include <memory>
 
 #include "services/common/checksum.h"
 #include "services/common/thread_pool.h"
@@ -16,55 +17,74 @@ using std::chrono::seconds;
 // Keeps what is submitted; the test answers.
 class ManualSink : public RequestSink {
  public:
-  void Submit(RequestPtr request) override {
-    request->sequence = ++submitted;
+  void Submit(Request& request) override {
+    request.sequence = ++submitted;
     if (!refusal.ok()) {
       Answer answer;
       answer.status = refusal;
-      request->done(answer);
+      request.owner->OnAnswer(request, answer);
       return;
     }
-    pending.push_back(std::move(request));
+    pending.push_back(&request);
   }
-  RequestPtr Pop() {
-    RequestPtr request = std::move(pending.front());
+  Request& Pop() {
+    Request* request = pending.front();
     pending.pop_front();
-    return request;
+    return *request;
   }
-  std::deque<RequestPtr> pending;
+  std::deque<Request*> pending;
   Status refusal;
   Sequence submitted = 0;
 };
 
-size_t PagesOf(const Request& request) {
-  size_t pages = 0;
-  for (const Extent& extent : request.extents) {
-    pages += extent.pages;
+std::vector<Extent> ExtentsOf(const Request& request) {
+  std::vector<Extent> extents;
+  for (const Piece& piece : request.pieces) {
+    extents.push_back(piece.extent);
   }
-  return pages;
+  return extents;
 }
 
 class CallTest : public testing::Test {
  protected:
   static constexpr SpaceId kSpace = 3;
 
-  std::shared_ptr<PagesResult> BeginStore(std::vector<PageRange> ranges) {
+  // A call and what it borrows.
+  struct Held : Call::Finisher {
+    void OnFinished() override {
+      result.status = call->status();
+      result.codes = codes;
+      ++*finished;
+    }
+    std::vector<PageRange> ranges;
+    std::vector<PageCode> codes;
+    int* finished = nullptr;
+    PagesResult result;
+    std::unique_ptr<Call> call;
+  };
+  Held& Hold(std::vector<PageRange> ranges) {
+    Held& held = *held_.emplace_back(std::make_unique<Held>());
+    held.finished = &finished_;
+    held.codes.resize(CountPages(ranges));
+    held.ranges = std::move(ranges);
+    return held;
+  }
+  PagesResult* Begin(Held& held) {
+    held.call->AddRoom(pool_.Take(false));
+    held.call->Start();
+    return &held.result;
+  }
+  PagesResult* BeginStore(std::vector<PageRange> ranges) {
     bytes_.assign(CountPages(ranges) * kPageBytes, std::byte{1});
-    auto result = std::make_shared<PagesResult>();
-    std::make_shared<StoreCall>(context_, std::move(ranges), bytes_, Keep(result))->Start();
-    return result;
+    Held& held = Hold(std::move(ranges));
+    held.call = std::make_unique<StoreCall>(context_, held.ranges, bytes_, held.codes, held);
+    return Begin(held);
   }
-  std::shared_ptr<PagesResult> BeginLoad(std::vector<PageRange> ranges) {
+  PagesResult* BeginLoad(std::vector<PageRange> ranges) {
     bytes_.assign(CountPages(ranges) * kPageBytes, std::byte{0xee});
-    auto result = std::make_shared<PagesResult>();
-    std::make_shared<LoadCall>(context_, std::move(ranges), bytes_, Keep(result))->Start();
-    return result;
-  }
-  SwapClient::PagesDone Keep(std::shared_ptr<PagesResult> result) {
-    return [this, result = std::move(result)](PagesResult r) {
-      *result = std::move(r);
-      ++finished_;
-    };
+    Held& held = Hold(std::move(ranges));
+    held.call = std::make_unique<LoadCall>(context_, held.ranges, bytes_, held.codes, held);
+    return Begin(held);
   }
   static size_t CountPages(const std::vector<PageRange>& ranges) {
     size_t pages = 0;
@@ -74,37 +94,39 @@ class CallTest : public testing::Test {
     return pages;
   }
   void AnswerStore(const std::string& codes) {
-    const RequestPtr request = sink_.Pop();
+    Request& request = sink_.Pop();
     Answer answer;
     answer.kind = RequestKind::kStore;
-    answer.store.set_codes(codes);
-    request->done(answer);
+    for (const char code : codes) {
+      answer.codes.push_back(static_cast<PageCode>(code));
+    }
+    request.owner->OnAnswer(request, answer);
   }
   void Refuse(const Status& status) {
-    const RequestPtr request = sink_.Pop();
+    Request& request = sink_.Pop();
     Answer answer;
     answer.status = status;
-    request->done(answer);
+    request.owner->OnAnswer(request, answer);
   }
   // Answers with pages full of `fill`; those in `damaged` do not have what their checksum says.
   void AnswerLoad(std::byte fill, const std::string& codes,
                   const std::vector<size_t>& damaged = {}) {
-    const RequestPtr request = sink_.Pop();
+    Request& request = sink_.Pop();
     Answer answer;
     answer.kind = RequestKind::kLoad;
     std::vector<std::byte> pages;
     size_t i = 0;
-    for (const Extent& extent : request->extents) {
+    for (const Extent& extent : ExtentsOf(request)) {
       for (uint32_t k = 0; k < extent.pages; ++k, ++i) {
         std::array<std::byte, kPageBytes> page;
         page.fill(fill);
         const bool there = codes[i] == 1;
-        answer.load.mutable_codes()->push_back(codes[i]);
-        answer.load.mutable_encodings()->push_back(there ? 1 : 0);
-        answer.load.add_lengths(there ? kPageBytes : 0);
-        answer.load.add_checksums(PageChecksum(kSpace, extent.offset + k, {1, 2}, page));
-        answer.load.add_stamp_tokens(1);
-        answer.load.add_stamp_sequences(2);
+        answer.codes.push_back(static_cast<PageCode>(codes[i]));
+        answer.encodings.push_back(there ? Encoding::kRaw : Encoding::kUnset);
+        answer.lengths.push_back(there ? kPageBytes : 0);
+        answer.checksums.push_back(PageChecksum(kSpace, extent.offset + k, {1, 2}, page));
+        answer.stamp_tokens.push_back(1);
+        answer.stamp_sequences.push_back(2);
         if (std::ranges::find(damaged, i) != damaged.end()) {
           page[77] ^= std::byte{4};
         }
@@ -114,13 +136,15 @@ class CallTest : public testing::Test {
       }
     }
     answer.pages = pages;
-    request->done(answer);
+    request.owner->OnAnswer(request, answer);
   }
 
   ManualExecutor clock_;
   ManualSink sink_;
-  CallContext context_{clock_, sink_, kSpace, 64, seconds(60)};
+  RequestPool pool_{64};
+  CallContext context_{clock_, sink_, pool_, kSpace, 64, seconds(60)};
   std::vector<std::byte> bytes_;
+  std::vector<std::unique_ptr<Held>> held_;
   int finished_ = 0;
 };
 
@@ -129,13 +153,32 @@ TEST_F(CallTest, ALongStoreKeepsABoundedNumberOfBatchesUnderWay) {
   size_t batches = 0;
   while (!sink_.pending.empty()) {
     EXPECT_LE(sink_.pending.size(), Call::kBatchesMax);
-    AnswerStore(std::string(PagesOf(*sink_.pending.front()), '\1'));
+    AnswerStore(std::string(sink_.pending.front()->pages, '\1'));
     ++batches;
   }
   EXPECT_EQ(finished_, 1);
-  EXPECT_EQ(batches, 79u);
+  EXPECT_EQ(batches, 40u);
   EXPECT_TRUE(result->AllOk());
   EXPECT_EQ(result->codes.size(), 20000u);
+}
+
+TEST_F(CallTest, WithFewRequestsTheCallGoesOnWithItsOwn) {
+  std::vector<Request*> taken;
+  while (Request* request = pool_.TryTake()) {
+    taken.push_back(request);
+  }
+  pool_.PutBack(*taken.back());
+  taken.pop_back();
+  const PagesResult* result = BeginStore({{0, 5000}});
+  while (!sink_.pending.empty()) {
+    EXPECT_EQ(sink_.pending.size(), 1u);
+    AnswerStore(std::string(sink_.pending.front()->pages, '\1'));
+  }
+  EXPECT_EQ(finished_, 1);
+  EXPECT_TRUE(result->AllOk());
+  for (Request* request : taken) {
+    pool_.PutBack(*request);
+  }
 }
 
 TEST_F(CallTest, RefusedPagesAreNamedAndNotSentAgain) {
@@ -153,9 +196,10 @@ TEST_F(CallTest, UnavailableAndCorruptPagesOfAStoreAreSentAgainAlone) {
   AnswerStore("\1\x8\1\7");
   EXPECT_EQ(finished_, 0);
   ASSERT_EQ(sink_.pending.size(), 1u);
-  EXPECT_EQ(sink_.pending[0]->extents, (std::vector<Extent>{{1, 1}, {3, 1}}));
+  EXPECT_EQ(ExtentsOf(*sink_.pending[0]), (std::vector<Extent>{{1, 1}, {3, 1}}));
   EXPECT_GT(sink_.pending[0]->not_before, clock_.Now());
-  EXPECT_EQ(sink_.pending[0]->pages[1].data(), bytes_.data() + 3 * kPageBytes);
+  EXPECT_EQ(sink_.pending[0]->PageAt(sink_.pending[0]->pieces[1].page),
+            bytes_.data() + 3 * kPageBytes);
   AnswerStore("\1\1");
   EXPECT_EQ(finished_, 1);
   EXPECT_TRUE(result->AllOk());
@@ -184,15 +228,15 @@ TEST_F(CallTest, APageThatAlwaysArrivesDamagedIsGivenUp) {
 TEST_F(CallTest, AFailedBatchFailsTheCallAndBeginsNoMore) {
   const auto result = BeginStore({{0, 20000}});
   const Status status = MakeError(StatusCode::kDeadlineExceeded, "slow");
-  AnswerStore(std::string(PagesOf(*sink_.pending.front()), '\1'));
+  AnswerStore(std::string(sink_.pending.front()->pages, '\1'));
   for (size_t i = 0; i < Call::kBatchesMax; ++i) {
     Refuse(status);
   }
   EXPECT_TRUE(sink_.pending.empty());
   EXPECT_EQ(finished_, 1);
   EXPECT_EQ(result->status, status);
-  EXPECT_EQ(std::ranges::count(result->codes, PageCode::kOk), 256);
-  EXPECT_EQ(std::ranges::count(result->codes, PageCode::kUnavailable), 20000 - 256);
+  EXPECT_EQ(std::ranges::count(result->codes, PageCode::kOk), ptrdiff_t{kBatchPagesMax});
+  EXPECT_EQ(std::ranges::count(result->codes, PageCode::kUnavailable), 20000 - ptrdiff_t{kBatchPagesMax});
 }
 
 TEST_F(CallTest, RefusalWithinSubmitEndsTheCallOnce) {
@@ -214,7 +258,7 @@ TEST_F(CallTest, ADamagedPageIsLoadedAgain) {
   const auto result = BeginLoad({{5, 3}});
   AnswerLoad(std::byte{0x22}, "\1\1\1", {1});
   ASSERT_EQ(sink_.pending.size(), 1u);
-  EXPECT_EQ(sink_.pending[0]->extents, (std::vector<Extent>{{6, 1}}));
+  EXPECT_EQ(ExtentsOf(*sink_.pending[0]), (std::vector<Extent>{{6, 1}}));
   AnswerLoad(std::byte{0x22}, "\1");
   EXPECT_TRUE(result->AllOk());
   EXPECT_EQ(std::ranges::count(bytes_, std::byte{0x22}), 3 * 4096);
@@ -253,36 +297,37 @@ TEST_F(CallTest, AnAnswerThatDoesNotFitIsAnError) {
 }
 
 TEST_F(CallTest, ExtentsComeInOrderAndJoined) {
-  StatusOr<SwapClient::Runs> result = SwapClient::Runs{};
   const PageRange range{kStripePages - 10, 2 * kStripePages};
-  std::make_shared<ExtentsCall>(context_, range, [&](StatusOr<SwapClient::Runs> runs) {
-    result = std::move(runs);
-    ++finished_;
-  })->Start();
+  Held& held = Hold({range});
+  auto call = std::make_unique<ExtentsCall>(context_, held.ranges, held);
+  ExtentsCall& extents = *call;
+  held.call = std::move(call);
+  Begin(held);
   ASSERT_EQ(sink_.pending.size(), 3u);
   while (!sink_.pending.empty()) {
     // The last one first.
     std::swap(sink_.pending.front(), sink_.pending.back());
-    const RequestPtr request = sink_.Pop();
-    ASSERT_EQ(request->extents.size(), 1u);
+    Request& request = sink_.Pop();
+    ASSERT_EQ(request.pieces.size(), 1u);
+    const Extent extent = request.pieces.front().extent;
     Answer answer;
     answer.kind = RequestKind::kExtents;
     v1::BackingRun* run = answer.extents.add_runs();
-    run->set_pages(request->extents[0].pages - 1);
+    run->set_pages(extent.pages - 1);
     run->set_kind(v1::BACKING_KIND_NONE);
     run = answer.extents.add_runs();
     run->set_pages(1);
-    run->set_kind(request->extents[0].offset == range.offset ? v1::BACKING_KIND_NONE
-                                                             : v1::BACKING_KIND_PHYSICAL);
-    request->done(answer);
+    run->set_kind(extent.offset == range.offset ? v1::BACKING_KIND_NONE
+                                                : v1::BACKING_KIND_PHYSICAL);
+    request.owner->OnAnswer(request, answer);
   }
   EXPECT_EQ(finished_, 1);
-  ASSERT_TRUE(result.ok());
+  ASSERT_TRUE(extents.status().ok());
   const SwapClient::Runs expected{{10 + kStripePages - 1, BackingKind::kNone},
                                   {1, BackingKind::kPhysical},
                                   {kStripePages - 11, BackingKind::kNone},
                                   {1, BackingKind::kPhysical}};
-  EXPECT_EQ(*result, expected);
+  EXPECT_EQ(extents.TakeRuns(), expected);
 }
 
 }  // namespace

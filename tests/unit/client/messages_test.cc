@@ -7,6 +7,7 @@
 #include <array>
 
 #include "services/common/checksum.h"
+#include "services/common/frame.h"
 
 namespace vswap::client {
 namespace {
@@ -23,6 +24,13 @@ Page Filled(int value) {
 
 ByteView View(const std::string& text) { return std::as_bytes(std::span(text)); }
 
+std::string Written(const Request& request) {
+  std::vector<std::byte> room(kRequestHeadBytesMax + WirePageBytes(request));
+  const std::span<std::byte> message = WriteRequest(kHeader, request, room);
+  EXPECT_EQ(message.data() + message.size(), room.data() + room.size());
+  return {reinterpret_cast<const char*>(message.data()), message.size()};
+}
+
 TEST(Messages, AStoreIsWhatProtobufReads) {
   const Page data = Filled(1);
   const Page zeros = Filled(0);
@@ -31,16 +39,14 @@ TEST(Messages, AStoreIsWhatProtobufReads) {
   request.lane = Lane::kPageOut;
   request.shard = 2;
   request.sequence = 12;
-  request.extents = {{100, 1}, {7, 1}};
-  request.pages = {data, zeros};
-  PrepareStore(kHeader.space, kHeader.token, &request);
-  std::vector<ByteView> pages;
-  std::string message = MakeRequestHead(kHeader, request, &pages);
-  for (const ByteView page : pages) {
-    message.append(reinterpret_cast<const char*>(page.data()), page.size());
-  }
+  // The slots of pages 2 and 0 of the call's bytes.
+  const std::array<Page, 3> bytes = {zeros, Filled(9), data};
+  request.bytes = bytes.front().data();
+  request.Add({{100, 1}, 2});
+  request.Add({{7, 1}, 0});
+  PrepareStore(kHeader.space, kHeader.token, request);
   v1::ExchangeRequest parsed;
-  ASSERT_TRUE(parsed.ParseFromString(message));
+  ASSERT_TRUE(parsed.ParseFromString(Written(request)));
   EXPECT_EQ(parsed.id(), 12u);
   const v1::StoreRequest& store = parsed.store();
   EXPECT_EQ(store.header().space(), 3u);
@@ -63,13 +69,11 @@ TEST(Messages, AStoreIsWhatProtobufReads) {
 TEST(Messages, EveryOtherKindIsWhatProtobufReads) {
   Request request;
   request.sequence = 12;
-  request.extents = {{100, 30}};
+  request.Add({{100, 30}, 0});
   const auto made = [&](RequestKind kind) {
     request.kind = kind;
-    std::vector<ByteView> pages;
     v1::ExchangeRequest parsed;
-    EXPECT_TRUE(parsed.ParseFromString(MakeRequestHead(kHeader, request, &pages)));
-    EXPECT_TRUE(pages.empty());
+    EXPECT_TRUE(parsed.ParseFromString(Written(request)));
     return parsed;
   };
   EXPECT_EQ(made(RequestKind::kLoad).load().extents(0).pages(), 30u);
@@ -79,6 +83,102 @@ TEST(Messages, EveryOtherKindIsWhatProtobufReads) {
   EXPECT_EQ(made(RequestKind::kExtents).extents().header().sequence(), 12u);
 }
 
+TEST(Messages, TheLargestHeadFits) {
+  Request request;
+  request.kind = RequestKind::kStore;
+  request.lane = Lane::kPageOut;
+  request.shard = kShardCountMax - 1;
+  request.sequence = ~Sequence{0};
+  const std::array<Page, 2> data = {Filled(1), Filled(2)};
+  request.bytes = data.front().data();
+  for (uint64_t i = 0; i < Request::kPiecesMax; ++i) {
+    request.Add({{kSpacePagesMax - 4 - 4 * i, 2}, 0});
+  }
+  static_assert(2 * Request::kPiecesMax == kBatchPagesMax);
+  for (uint64_t i = 0; i < kBatchPagesMax; ++i) {
+    request.encodings.push_back(Encoding::kRaw);
+    request.checksums.push_back(~0u);
+  }
+  std::vector<std::byte> room(kRequestHeadBytesMax + kBatchPagesMax * kPageBytes);
+  const SendHeader header{~SpaceId{0}, ~Token{0}, ~Epoch{0}, ~Sequence{0}};
+  const std::span<std::byte> message = WriteRequest(header, request, room);
+  ASSERT_GE(message.data(), room.data());
+  v1::ExchangeRequest parsed;
+  ASSERT_TRUE(parsed.ParseFromArray(message.data(), static_cast<int>(message.size())));
+  EXPECT_EQ(parsed.store().extents_size(), 256);
+  EXPECT_EQ(parsed.store().pages().size(), kBatchPagesMax * kPageBytes);
+  EXPECT_EQ(parsed.store().header().token(), ~Token{0});
+}
+
+TEST(Messages, AnswersAreWhatProtobufWrites) {
+  v1::ExchangeResponse response;
+  response.set_id(300);
+  v1::LoadResponse& load = *response.mutable_load();
+  load.set_shard_epoch(77);
+  for (uint32_t i = 0; i < kBatchPagesMax; ++i) {
+    load.mutable_codes()->push_back(1);
+    load.mutable_encodings()->push_back(static_cast<char>(1 + i % 3));
+    load.add_lengths(i * 16);
+    load.add_checksums(~i);
+    load.add_stamp_tokens(uint64_t{i} << 40);
+    load.add_stamp_sequences(~uint64_t{i});
+  }
+  load.set_pages("bytes");
+  const std::string message = response.SerializeAsString();
+  Answer answer;
+  ASSERT_TRUE(ParseAnswer(View(message), answer).ok());
+  EXPECT_EQ(answer.id, 300u);
+  EXPECT_EQ(answer.kind, RequestKind::kLoad);
+  EXPECT_EQ(answer.epoch, 77u);
+  ASSERT_EQ(answer.codes.size(), kBatchPagesMax);
+  ASSERT_EQ(answer.stamp_sequences.size(), kBatchPagesMax);
+  for (uint32_t i = 0; i < kBatchPagesMax; ++i) {
+    EXPECT_EQ(answer.encodings[i], static_cast<Encoding>(1 + i % 3));
+    EXPECT_EQ(answer.lengths[i], i * 16);
+    EXPECT_EQ(answer.checksums[i], ~i);
+    EXPECT_EQ(answer.stamp_tokens[i], uint64_t{i} << 40);
+    EXPECT_EQ(answer.stamp_sequences[i], ~uint64_t{i});
+  }
+  EXPECT_EQ(answer.pages.size(), 5u);
+
+  load.add_lengths(1);
+  const std::string longer = response.SerializeAsString();
+  EXPECT_EQ(ParseAnswer(View(longer), answer).code(), StatusCode::kInvalidArgument);
+
+  response.Clear();
+  response.set_id(1);
+  response.mutable_free()->set_shard_epoch(78);
+  response.mutable_free()->set_freed_pages(5);
+  const std::string freed = response.SerializeAsString();
+  ASSERT_TRUE(ParseAnswer(View(freed), answer).ok());
+  EXPECT_EQ(answer.kind, RequestKind::kFree);
+  EXPECT_EQ(answer.epoch, 78u);
+  EXPECT_TRUE(answer.codes.empty());  // nothing is left of the answer before
+}
+
+TEST(Messages, EveryCutAnswerIsRefusedOrMissed) {
+  v1::ExchangeResponse response;
+  response.set_id(4);
+  v1::LoadResponse& load = *response.mutable_load();
+  load.set_shard_epoch(300);
+  load.set_codes("\1");
+  load.set_encodings("\2");
+  load.add_lengths(0);
+  load.add_checksums(7);
+  load.add_stamp_tokens(300);
+  load.add_stamp_sequences(300);
+  Request request;
+  request.kind = RequestKind::kLoad;
+  request.Add({{0, 1}, 0});
+  const std::string inner = load.SerializeAsString();
+  for (size_t bytes = 0; bytes <= inner.size(); ++bytes) {
+    const std::string message = FrameHead(4, 3, inner.substr(0, bytes), 0);
+    Answer answer;
+    const bool good = ParseAnswer(View(message), answer).ok() && CheckAnswer(request, answer).ok();
+    EXPECT_EQ(good, bytes == inner.size()) << bytes;
+  }
+}
+
 TEST(Messages, AnErrorKeepsItsReason) {
   v1::ExchangeResponse response;
   response.set_id(4);
@@ -86,28 +186,28 @@ TEST(Messages, AnErrorKeepsItsReason) {
   response.mutable_error()->set_reason(v1::ERROR_REASON_FENCED);
   response.mutable_error()->set_message("fenced");
   const std::string message = response.SerializeAsString();
-  const StatusOr<Answer> answer = ParseAnswer(View(message));
-  ASSERT_TRUE(answer.ok());
-  EXPECT_EQ(answer->id, 4u);
-  EXPECT_EQ(answer->status.code(), StatusCode::kAborted);
-  EXPECT_EQ(ReasonOf(answer->status), ErrorReason::kFenced);
-  EXPECT_EQ(MessageOf(answer->status), "fenced");
+  Answer answer;
+  ASSERT_TRUE(ParseAnswer(View(message), answer).ok());
+  EXPECT_EQ(answer.id, 4u);
+  EXPECT_EQ(answer.status.code(), StatusCode::kAborted);
+  EXPECT_EQ(ReasonOf(answer.status), ErrorReason::kFenced);
+  EXPECT_EQ(MessageOf(answer.status), "fenced");
 }
 
 TEST(Messages, AnErrorWithCodeOkIsStillAnError) {
   v1::ExchangeResponse response;
   response.mutable_error()->set_message("odd");
   const std::string message = response.SerializeAsString();
-  const StatusOr<Answer> answer = ParseAnswer(View(message));
-  ASSERT_TRUE(answer.ok());
-  EXPECT_FALSE(answer->status.ok());
+  Answer answer;
+  ASSERT_TRUE(ParseAnswer(View(message), answer).ok());
+  EXPECT_FALSE(answer.status.ok());
 }
 
 class AnswerCheck : public testing::Test {
  protected:
   AnswerCheck() {
     request_.kind = RequestKind::kLoad;
-    request_.extents = {{0, 2}};
+    request_.Add({{0, 2}, 0});
     v1::LoadResponse& load = *response_.mutable_load();
     load.set_codes("\1\1");
     load.set_encodings("\1\2");
@@ -121,8 +221,9 @@ class AnswerCheck : public testing::Test {
   }
   StatusCode Check() {
     const std::string message = response_.SerializeAsString();
-    const StatusOr<Answer> answer = ParseAnswer(View(message));
-    return answer.ok() ? CheckAnswer(request_, *answer).code() : answer.status().code();
+    Answer answer;
+    const Status parsed = ParseAnswer(View(message), answer);
+    return parsed.ok() ? CheckAnswer(request_, answer).code() : parsed.code();
   }
   Request request_;
   v1::ExchangeResponse response_;
@@ -136,7 +237,7 @@ TEST_F(AnswerCheck, RefusesAnotherKind) {
 }
 
 TEST_F(AnswerCheck, RefusesAnotherNumberOfPages) {
-  request_.extents = {{0, 3}};
+  request_.Add({{2, 1}, 2});
   EXPECT_EQ(Check(), StatusCode::kInternal);
 }
 
@@ -152,7 +253,8 @@ TEST_F(AnswerCheck, RefusesLengthsThatAreNotThePages) {
 
 TEST_F(AnswerCheck, RefusesNoise) {
   const std::string noise = "\x0a\xff";
-  EXPECT_EQ(ParseAnswer(View(noise)).status().code(), StatusCode::kInvalidArgument);
+  Answer answer;
+  EXPECT_EQ(ParseAnswer(View(noise), answer).code(), StatusCode::kInvalidArgument);
 }
 
 class Decode : public testing::Test {

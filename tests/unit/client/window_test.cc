@@ -2,43 +2,63 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <vector>
+
 namespace vswap::client {
 namespace {
 
-TEST(Window, CountsFromOne) {
+class WindowTest : public testing::Test {
+ protected:
+  // The sequence that a request gets; 0: it must wait.
+  Sequence Begin(Window& window, bool changes) {
+    Request& request = *requests_.emplace_back(std::make_unique<Request>());
+    request.kind = changes ? RequestKind::kStore : RequestKind::kLoad;
+    if (!window.Begin(request)) {
+      requests_.pop_back();
+      return 0;
+    }
+    return request.sequence;
+  }
+  void Finish(Window& window, Sequence sequence) { window.Finish(*requests_[sequence - 1]); }
+
+  std::vector<std::unique_ptr<Request>> requests_;
+};
+
+TEST_F(WindowTest, CountsFromOne) {
   Window window;
   EXPECT_EQ(window.floor(), 1u);
-  EXPECT_EQ(window.Begin(true), 1u);
-  EXPECT_EQ(window.Begin(false), 2u);
+  EXPECT_EQ(Begin(window, true), 1u);
+  EXPECT_EQ(Begin(window, false), 2u);
 }
 
-TEST(Window, FloorIsTheLowestUnfinished) {
+TEST_F(WindowTest, FloorIsTheLowestUnfinished) {
   Window window;
   for (int i = 0; i < 4; ++i) {
-    window.Begin(true);
+    Begin(window, true);
   }
-  window.Finish(2);
+  Finish(window, 2);
   EXPECT_EQ(window.floor(), 1u);
-  window.Finish(1);
+  Finish(window, 1);
   EXPECT_EQ(window.floor(), 3u);
-  window.Finish(4);
-  window.Finish(3);
+  Finish(window, 4);
+  Finish(window, 3);
   EXPECT_EQ(window.floor(), 5u);
 }
 
-TEST(Window, ChangesWaitAtTheSpanAndReadsDoNot) {
+TEST_F(WindowTest, ChangesWaitAtTheSpanAndReadsDoNot) {
   Window window(3);
-  EXPECT_EQ(window.Begin(true), 1u);
-  EXPECT_EQ(window.Begin(true), 2u);
-  EXPECT_EQ(window.Begin(true), 3u);
-  EXPECT_EQ(window.Begin(true), std::nullopt);
-  EXPECT_EQ(window.Begin(false), 4u);
-  window.Finish(2);
-  EXPECT_EQ(window.Begin(true), std::nullopt);  // it is the floor that counts
-  window.Finish(1);
+  EXPECT_EQ(Begin(window, true), 1u);
+  EXPECT_EQ(Begin(window, true), 2u);
+  EXPECT_EQ(Begin(window, true), 3u);
+  EXPECT_EQ(Begin(window, true), 0u);
+  EXPECT_EQ(Begin(window, false), 4u);
+  Finish(window, 2);
+  EXPECT_EQ(Begin(window, true), 0u);  // it is the floor that counts
+  Finish(window, 1);
   EXPECT_EQ(window.floor(), 3u);
-  EXPECT_EQ(window.Begin(true), 5u);
-  EXPECT_EQ(window.Begin(true), std::nullopt);
+  EXPECT_EQ(Begin(window, true), 5u);
+  EXPECT_EQ(Begin(window, true), 0u);
 }
 
 }  // namespace

@@ -50,8 +50,8 @@ TEST(RemoteNode, BadNamesAreRefusedWithFieldAndRange) {
     std::vector<PageName> names;
     const char* field;
   } cases[] = {
-      {{}, "pages is 0, allowed: 1..256"},
-      {std::vector<PageName>(257, PageName{1, 1, 1}), "pages is 257, allowed: 1..256"},
+      {{}, "pages is 0, allowed: 1..512"},
+      {std::vector<PageName>(513, PageName{1, 1, 1}), "pages is 513, allowed: 1..512"},
       {{{1, 5, 1}, {1, 5, 1}}, "pages is a batch with a name twice"},
       {{{1, uint64_t{1} << 41, 1}}, "offset is 2199023255552, allowed: 0..2^41 - 1"},
       {{{1, 1, 0}}, "version is 0"},

@@ -219,7 +219,7 @@ TEST(FrontEnd, ExtentsTellTheRunsOfEachKind) {
   ASSERT_EQ(runs->size(), wanted.size());
   for (size_t i = 0; i < wanted.size(); ++i) {
     EXPECT_EQ((*runs)[i].pages, wanted[i].first) << "run " << i;
-    EXPECT_EQ((*runs)[i].kind, wanted[i].second) << "run " << i;
+    EXPECT_EQ((*runs)[i].first.word.kind(), wanted[i].second) << "run " << i;
   }
 }
 

@@ -90,7 +90,7 @@ class ShardTest : public testing::Test {
   }
   // An admitted store and what became of it.
   struct Store {
-    std::shared_ptr<Shard::Request> request;
+    std::shared_ptr<Request> request;
     std::vector<BegunSlot> slots;
     std::vector<MutationResult> answers;
     std::vector<Retired> retired;
@@ -99,7 +99,7 @@ class ShardTest : public testing::Test {
   std::shared_ptr<Store> Admit(const RequestHeader& header, std::vector<Extent> extents) {
     auto store = std::make_shared<Store>();
     store->request = shard_->AdmitStore(
-        header, extents, &store->slots,
+        header, extents, SpaceKind::kDevice, &store->slots,
         [store](const MutationResult& answer) { store->answers.push_back(answer); });
     return store;
   }
@@ -113,7 +113,7 @@ class ShardTest : public testing::Test {
                            [this, store](const Status& status, std::vector<Retired> retired) {
                              store->published = true;
                              store->retired = std::move(retired);
-                             shard_->Finish(store->request, {status, {PageCode::kOk}, 0});
+                             shard_->Finish(store->request, {status, {PageCode::kOk}, 0, {}});
                            });
   }
   ErrorReason Refusal(const Store& store) {
@@ -183,7 +183,7 @@ TEST_F(ShardTest, DuplicatesThatWaitAreBounded) {
   Start();
   ASSERT_TRUE(Raise(1).ok());
   const auto first = Admit(Header(1), {{0, 1}});
-  for (size_t i = 1; i < Shard::kDuplicatesMax; ++i) {
+  for (size_t i = 1; i < RequestWindows::kDuplicatesMax; ++i) {
     EXPECT_TRUE(Admit(Header(1), {{0, 1}})->answers.empty());
   }
   const auto refused = Admit(Header(1), {{0, 1}});
@@ -339,7 +339,7 @@ TEST_F(ShardTest, AWriteNeverHoldsMoreThanTheLogTakes) {
   for (Sequence sequence = 10; sequence < 18; ++sequence) {
     std::vector<BegunSlot> slots;
     const std::vector<Extent> extents = {{(sequence - 10) * 10000, 10000}};
-    const auto request = shard_->AdmitFree(Header(sequence), extents, &slots,
+    const auto request = shard_->AdmitFree(Header(sequence), extents, SpaceKind::kDevice, &slots,
                                            [&](const MutationResult&) { ++answered; });
     std::vector<SlotRecord> records;
     for (const BegunSlot& slot : slots) {
@@ -348,7 +348,7 @@ TEST_F(ShardTest, AWriteNeverHoldsMoreThanTheLogTakes) {
     ASSERT_TRUE(shard_
                     ->Enqueue(kSpace, 1, records,
                               [this, request](const Status& status, const std::vector<Retired>&) {
-                                shard_->Finish(request, {status, {}, 0});
+                                shard_->Finish(request, {status, {}, 0, {}});
                               })
                     .ok());
   }

@@ -45,18 +45,18 @@ Status Check(const std::vector<Extent>& extents, const BatchLimits& limits = kLi
 }
 
 TEST(Validate, ExtentsLieInTheSpaceAndTheBatch) {
-  EXPECT_TRUE(Check({{0, 256}}).ok());
+  EXPECT_TRUE(Check({{0, 512}}).ok());
   EXPECT_TRUE(Check({{(1 << 20) - 1, 1}}).ok());
-  ExpectMessage(Check({}), "extents is 0 long, allowed: 1..256");
-  ExpectMessage(Check(std::vector<Extent>(257, Extent{0, 1})),
-                "extents is 257 long, allowed: 1..256");
+  ExpectMessage(Check({}), "extents is 0 long, allowed: 1..512");
+  ExpectMessage(Check(std::vector<Extent>(513, Extent{0, 1})),
+                "extents is 513 long, allowed: 1..512");
   ExpectMessage(Check({{1 << 20, 1}}), "offset is 1048576, allowed: 0..1048575");
   ExpectMessage(Check({{~Offset{0}, 1}}), "offset is 18446744073709551615, allowed: 0..1048575");
-  ExpectMessage(Check({{5, 0}}), "pages is 0, allowed: 1..256 at offset 5");
-  ExpectMessage(Check({{5, 257}}), "pages is 257, allowed: 1..256 at offset 5");
-  ExpectMessage(Check({{5, ~uint32_t{0}}}), "pages is 4294967295, allowed: 1..256 at offset 5");
+  ExpectMessage(Check({{5, 0}}), "pages is 0, allowed: 1..512 at offset 5");
+  ExpectMessage(Check({{5, 513}}), "pages is 513, allowed: 1..512 at offset 5");
+  ExpectMessage(Check({{5, ~uint32_t{0}}}), "pages is 4294967295, allowed: 1..512 at offset 5");
   ExpectMessage(Check({{(1 << 20) - 2, 3}}), "pages is 3, allowed: 1..2 at offset 1048574");
-  ExpectMessage(Check({{0, 200}, {300, 57}}), "extents is 257 pages together, allowed: 1..256");
+  ExpectMessage(Check({{0, 400}, {600, 113}}), "extents is 513 pages together, allowed: 1..512");
 }
 
 TEST(Validate, ExtentsLieInTheShardNamed) {

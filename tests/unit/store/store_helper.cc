@@ -1,7 +1,7 @@
 // A process to be refused, or killed, by the tests of the store.
-//   store_helper open DIR [UID]    opens the store as that user; prints the status; exits 0 where
-//   it was OK store_helper write DIR BOOT    writes until killed; prints a line for each round that
-//   was answered
+//   store_helper open DIR [UID]     opens the store as that user; prints the status; exits 0 where OK
+//   store_helper write DIR BOOT     writes until killed; prints a line for each round answered
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -94,6 +94,7 @@ int Write(const std::string& directory, const std::string& boot_id_path) {
 }  // namespace vswap
 
 int main(int argc, char** argv) {
+  spdlog::set_level(spdlog::level::off);  // standard output is the answer
   const std::string mode = argc > 1 ? argv[1] : "";
   if (mode == "open" && argc >= 3) {
     return vswap::Open(argv[2], argc > 3 ? static_cast<uid_t>(std::atoi(argv[3])) : getuid());
