@@ -12,33 +12,31 @@
 namespace vswap {
 namespace {
 
-void CheckLoaded(const v1::LoadRequest& request, const client::Answer& answer) {
-  client::Request asked;
-  asked.kind = client::RequestKind::kLoad;
-  for (const v1::Extent& extent : request.extents()) {
-    asked.extents.push_back({extent.offset(), extent.pages()});
-  }
-  FUZZ_CHECK(client::CheckAnswer(asked, answer).ok());
-  ByteView rest = answer.pages;
+void CheckLoaded(const v1::LoadRequest& request, const v1::LoadResponse& load) {
+  const auto pages = static_cast<size_t>(load.lengths_size());
+  FUZZ_CHECK(load.codes().size() == pages && load.encodings().size() == pages);
+  ByteView rest = std::as_bytes(std::span(load.pages()));
   size_t index = 0;
-  for (const Extent& extent : asked.extents) {
-    for (uint32_t i = 0; i < extent.pages; ++i, ++index) {
+  for (const v1::Extent& extent : request.extents()) {
+    for (uint32_t i = 0; i < extent.pages(); ++i, ++index) {
+      FUZZ_CHECK(index < pages);
       const int at = static_cast<int>(index);
-      const ByteView bytes = rest.first(answer.load.lengths(at));
+      FUZZ_CHECK(load.lengths(at) <= rest.size());
+      const ByteView bytes = rest.first(load.lengths(at));
       rest = rest.subspan(bytes.size());
-      if (static_cast<PageCode>(answer.load.codes()[index]) != PageCode::kOk) {
+      if (static_cast<PageCode>(load.codes()[index]) != PageCode::kOk) {
         continue;
       }
       std::array<std::byte, kPageBytes> plain;
-      FUZZ_CHECK(
-          client::DecodePage(request.header().space(), extent.offset + i,
-                             {static_cast<Encoding>(answer.load.encodings()[index]),
-                              answer.load.checksums(at),
-                              {answer.load.stamp_tokens(at), answer.load.stamp_sequences(at)},
-                              bytes},
-                             plain));
+      FUZZ_CHECK(client::DecodePage(request.header().space(), extent.offset() + i,
+                                    {static_cast<Encoding>(load.encodings()[index]),
+                                     load.checksums(at),
+                                     {load.stamp_tokens(at), load.stamp_sequences(at)},
+                                     bytes},
+                                    plain));
     }
   }
+  FUZZ_CHECK(index == pages && rest.empty());
 }
 
 // The answer as it goes out.
@@ -60,23 +58,24 @@ std::string Exchange(FrontEndSetup& setup, RequestHandler& handler, ByteView mes
 
 void Run(fuzz::Input input) {
   FrontEndSetup setup;
-  // Two spaces; a message's header names one, its token and its shard's epoch.
+  // A message's header names one of the two, its token and its shard's epoch.
   setup.Open("a");
-  setup.Open("b");
+  setup.OpenAllocated("b");
   prometheus::Registry registry;
   RequestMetrics metrics(registry);
   RequestHandler handler(setup.front_end(), metrics, setup.executor);
   for (int i = 0; i < 64 && !input.done(); ++i) {
     const ByteView message = input.Piece();
-    const std::string bytes = Exchange(setup, handler, message);
-    const StatusOr<client::Answer> answer = client::ParseAnswer(std::as_bytes(std::span(bytes)));
-    FUZZ_CHECK(answer.ok());
+    v1::ExchangeResponse answer;
+    FUZZ_CHECK(answer.ParseFromString(Exchange(setup, handler, message)));
+    FUZZ_CHECK(answer.result_case() != v1::ExchangeResponse::RESULT_NOT_SET);
     v1::ExchangeRequest request;
-    if (answer->status.ok() &&
+    if (!answer.has_error() &&
         request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
-      FUZZ_CHECK(answer->id == request.id());
+      FUZZ_CHECK(answer.id() == request.id());
+      FUZZ_CHECK(static_cast<int>(answer.result_case()) == static_cast<int>(request.op_case()));
       if (request.has_load()) {
-        CheckLoaded(request.load(), *answer);
+        CheckLoaded(request.load(), answer.load());
       }
     }
   }

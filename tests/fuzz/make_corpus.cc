@@ -43,36 +43,59 @@ std::string_view View(const Array& bytes) {
   return {bytes.data(), bytes.size()};
 }
 
-// Requests as the client makes them, for the spaces that the exchange target opens.
+// Requests as the client makes them, for a space that the exchange target opens.
 class Requests {
  public:
   explicit Requests(const FrontEndClient& client) : client_(client) {}
 
+  // Stored pages: one that shrinks, then zeros.
   std::string Make(client::RequestKind kind, const std::vector<Extent>& extents) {
     client::Request request;
     request.kind = kind;
+    request.lane = Lane::kDemand;
     request.sequence = ++sequence_;
     request.shard = client_.ShardAt(extents.front().offset);
-    request.extents = extents;
-    const std::vector<std::byte> plain =
-        PlainOf({client_.space(), extents.front().offset, 1}, true);
-    const std::vector<std::byte> zeros(kPageBytes);
+    std::vector<std::byte> bytes = PlainOf({client_.space(), extents.front().offset, 1}, true);
+    for (const Extent& extent : extents) {
+      request.Add({extent, request.pages});
+    }
+    bytes.resize(kPageBytes * request.pages);
+    request.bytes = bytes.data();
     if (kind == client::RequestKind::kStore) {
-      for (const Extent& extent : extents) {
-        for (uint32_t i = 0; i < extent.pages; ++i) {
-          request.pages.push_back(PageView((i % 4 == 3 ? zeros : plain).data(), kPageBytes));
-        }
-      }
-      client::PrepareStore(client_.space(), client_.token(), &request);
+      client::PrepareStore(client_.space(), client_.token(), request);
     }
-    std::vector<ByteView> pages;
-    std::string message = client::MakeRequestHead(
+    std::vector<std::byte> room(client::kRequestHeadBytesMax + client::WirePageBytes(request));
+    return std::string(AsText(client::WriteRequest(
         {.space = client_.space(), .token = client_.token(), .epoch = 1, .floor = sequence_},
-        request, &pages);
-    for (const ByteView page : pages) {
-      message += AsText(page);
-    }
-    return message;
+        request, room)));
+  }
+  // Kinds that the client has no calls for.
+  v1::RequestHeader Header() {
+    v1::RequestHeader header;
+    header.set_space(client_.space());
+    header.set_token(client_.token());
+    header.set_shard(0);
+    header.set_shard_epoch(1);
+    header.set_sequence(++sequence_);
+    header.set_sequence_floor(sequence_);
+    header.set_lane(v1::LANE_DEMAND);
+    return header;
+  }
+  std::string Allocate(uint32_t order, uint32_t count) {
+    v1::ExchangeRequest request;
+    *request.mutable_allocate()->mutable_header() = Header();
+    request.mutable_allocate()->set_order(order);
+    request.mutable_allocate()->set_count(count);
+    request.set_id(sequence_);
+    return request.SerializeAsString();
+  }
+  std::string Duplicate(const Extent& extent) {
+    v1::ExchangeRequest request;
+    *request.mutable_duplicate()->mutable_header() = Header();
+    request.mutable_duplicate()->add_extents()->set_offset(extent.offset);
+    request.mutable_duplicate()->mutable_extents(0)->set_pages(extent.pages);
+    request.set_id(sequence_);
+    return request.SerializeAsString();
   }
 
  private:
@@ -80,19 +103,30 @@ class Requests {
   Sequence sequence_ = 0;
 };
 
-// Small enough to be checked in: one page of noise and runs, then zeros.
 void WriteFrames(const std::filesystem::path& parent) {
   using client::RequestKind;
   FrontEndSetup setup;
-  Requests a(setup.Open("a"));
-  Requests b(setup.Open("b"));
+  FrontEndClient device = setup.Open("a");
+  FrontEndClient allocated = setup.OpenAllocated("b");
+  const MutationResult given = setup.Allocate(allocated, 1, 1);
+  FUZZ_CHECK(given.offsets.size() == 1);
+  Requests a(device);
+  Requests b(allocated);
   const std::string store = a.Make(RequestKind::kStore, {{10, 1}});
-  const std::string zeros = a.Make(RequestKind::kStore, {{11, 0}, {12, 1}});
+  const std::string zeros = a.Make(RequestKind::kStore, {{11, 2}});
   const std::string load = a.Make(RequestKind::kLoad, {{10, 2}, {100, 1}});
   const std::string free = a.Make(RequestKind::kFree, {{10, 1}});
   const std::string extents = a.Make(RequestKind::kExtents, {{0, 200}});
   const std::string prefetch = a.Make(RequestKind::kPrefetch, {{10, 4}});
-  const std::string load_b = b.Make(RequestKind::kLoad, {{10, 1}});
+
+  const Extent entries{given.offsets.front(), 2};
+  const std::string allocate = b.Allocate(1, 1);
+  const std::string store_b = b.Make(RequestKind::kStore, {entries});
+  const std::string duplicate = b.Duplicate(entries);
+  const std::string store_shared = b.Make(RequestKind::kStore, {entries});
+  const std::string load_b = b.Make(RequestKind::kLoad, {entries});
+  const std::string free_b = b.Make(RequestKind::kFree, {entries});
+  const std::string free_last = b.Make(RequestKind::kFree, {entries});
 
   const Folder frame(parent, "frame");
   frame.WriteWithCuts("store", store);
@@ -101,16 +135,23 @@ void WriteFrames(const std::filesystem::path& parent) {
   frame.Write("free", free);
   frame.Write("extents", extents);
   frame.Write("prefetch", prefetch);
+  frame.Write("allocate", allocate);
+  frame.Write("duplicate", duplicate);
 
   const Folder exchange(parent, "exchange");
-  Output all;
-  for (const std::string& message :
-       {store, load, load_b, zeros, extents, prefetch, free, load, store}) {
-    all.Piece(message);
-  }
-  exchange.WriteWithCuts("life-of-a-page", all.bytes());
-  exchange.Write("load-of-nothing", Output().Piece(load).Piece(load_b).bytes());
-  exchange.Write("free-twice", Output().Piece(free).Piece(free).Piece(store).Piece(store).bytes());
+  const auto pieces = [](std::initializer_list<std::string> messages) {
+    Output all;
+    for (const std::string& message : messages) {
+      all.Piece(message);
+    }
+    return all.bytes();
+  };
+  exchange.WriteWithCuts("life-of-a-page",
+                         pieces({store, load, zeros, extents, prefetch, free, load, store}));
+  exchange.WriteWithCuts("life-of-an-entry", pieces({allocate, store_b, duplicate, store_shared,
+                                                     load_b, free_b, load_b, free_last, load_b}));
+  exchange.Write("load-of-nothing", pieces({load, load_b}));
+  exchange.Write("free-twice", pieces({free, free, store, store}));
 }
 
 v1::ExchangeResponse LoadResponse() {
@@ -195,6 +236,9 @@ void WriteRecords(const std::filesystem::path& parent) {
   const auto slot = EncodeSlotKey(3, {1, 100});
   folder.WriteWithCuts("slot",
                        input(View(slot), View(EncodeSlotValue(View(slot), {1, 100, 0x1234, 5}))));
+  const auto request = EncodeRequestKey(3, {1, 8, 12});
+  folder.WriteWithCuts("request",
+                       input(View(request), EncodeRequestValue(View(request), "result")));
   const auto token = EncodeTokenKey(3, 1);
   folder.WriteWithCuts("token", input(View(token), View(EncodeTokenValue(View(token), 8))));
 }
@@ -210,15 +254,16 @@ void WriteNodeMessages(const std::filesystem::path& parent) {
   GetReply reply;
   reply.incarnation = 9;
   reply.payload = block.bytes;
-  reply.pages = {{.code = PageCode::kNotFound},
-                 {.code = PageCode::kOk,
-                  .encoding = Encoding::kLz4,
-                  .stored_bytes = static_cast<uint16_t>(block.bytes.size()),
-                  .begin = 0,
-                  .page_checksum = block.put.page_checksum,
-                  .record_checksum = block.put.record_checksum,
-                  .stamp = block.put.stamp},
-                 {.code = PageCode::kCorrupt}};
+  reply.pages.resize(3);
+  reply.pages[0].code = PageCode::kNotFound;
+  reply.pages[1] = {PageCode::kOk,
+                    Encoding::kLz4,
+                    static_cast<uint16_t>(block.bytes.size()),
+                    0,
+                    block.put.page_checksum,
+                    block.put.record_checksum,
+                    block.put.stamp};
+  reply.pages[2].code = PageCode::kCorrupt;
   const std::vector<PageName> names = {{1, 100, 7}, {1, 101, 8}, {2, 0, kVersionMax}};
   folder.WriteWithCuts("got", input(1, ToResponse(names, reply)));
   folder.Write("put-answer",
@@ -236,10 +281,14 @@ void WriteNodeMessages(const std::filesystem::path& parent) {
   write.slots = {{1, 100, 0x1234, 5}};
   write.purges = {{1, 101}};
   write.tokens = {{1, 8}};
+  write.requests = {{{1, 8, 12}, "result"}};
+  write.forgotten = {{1, 8, 11}};
   write.versions_reserved = 1 << 20;
   folder.Write("write", input(4, ToRequest(write)));
   folder.Write("sealed", input(4, ToResponse(LogEnd{4, 1 << 20, {{1, 8}}})));
-  folder.Write("read", input(4, ToResponse(LogReadReply{{{1, 100, 0x1234, 5}}, "next"})));
+  folder.Write(
+      "read",
+      input(4, ToResponse(LogReadReply{{{1, 100, 0x1234, 5}}, {{{1, 8, 12}, "result"}}, "next"})));
 }
 
 void WriteArenas(const std::filesystem::path& parent) {

@@ -36,6 +36,11 @@ void CheckLog(std::string_view key, std::string_view value) {
     FUZZ_CHECK(View(EncodeSlotKey(shard, {slot->space, slot->offset})).substr(5) == key.substr(5));
     FUZZ_CHECK(View(EncodeSlotValue(key, *slot)) == value);
   }
+  if (const auto request = DecodeRequest(key, value)) {
+    const auto shard = GetBigEndian<uint32_t>(key.data());
+    FUZZ_CHECK(View(EncodeRequestKey(shard, request->name)).substr(5) == key.substr(5));
+    FUZZ_CHECK(EncodeRequestValue(key, request->result) == value);
+  }
   if (const auto token = DecodeToken(key, value)) {
     FUZZ_CHECK(View(EncodeTokenValue(key, token->token)) == value);
   }
