@@ -59,14 +59,15 @@ Request* Call::NextBatch() {
   return request;
 }
 
-void Call::Pump() {
+void Call::Start() {
   {
     MutexLock lock(mutex_);
-    if (pumping_) {
-      return;  // that thread looks again
-    }
     pumping_ = true;
   }
+  Pump();
+}
+
+void Call::Pump() {
   Status result;
   while (true) {
     Request* request = nullptr;
@@ -75,10 +76,9 @@ void Call::Pump() {
       request = NextBatch();
       if (request == nullptr) {
         pumping_ = false;
-        if (running_ > 0 || finished_) {
-          return;
+        if (running_ > 0) {
+          return;  // the answer to the last of them goes on
         }
-        finished_ = true;
         result = std::move(status_);
         break;
       }
@@ -123,6 +123,10 @@ void Call::OnAnswer(Request& request, const Answer& answer) {
       status_ = std::move(status);
     }
     batcher_.AddRoom(request);
+    if (pumping_) {
+      return;  // that thread looks again, and may end the call: it must not be touched any more
+    }
+    pumping_ = true;
   }
   Pump();
 }

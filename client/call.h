@@ -49,7 +49,7 @@ class Call : public Operation, public RequestOwner, public RangeLock::Ticket {
 
   std::span<const PageRange> ranges() const { return ranges_; }
   void AddRoom(Request& request) override;
-  void Start() override { Pump(); }
+  void Start() override;
   uint64_t pages() const override;
 
  protected:
@@ -64,6 +64,7 @@ class Call : public Operation, public RequestOwner, public RangeLock::Ticket {
  private:
   void Granted() override { Start(); }
   void OnAnswer(Request& request, const Answer& answer) override;
+  // Of the one thread that has set pumping_. The call may be gone when it returns.
   void Pump();
   Request* NextBatch() REQUIRES(mutex_);
   void Submit(Request& request);
@@ -73,8 +74,7 @@ class Call : public Operation, public RequestOwner, public RangeLock::Ticket {
   const std::span<const PageRange> ranges_;
   Mutex mutex_;
   Batcher batcher_ GUARDED_BY(mutex_);
-  bool pumping_ GUARDED_BY(mutex_) = false;  // some thread is in Pump
-  bool finished_ GUARDED_BY(mutex_) = false;
+  bool pumping_ GUARDED_BY(mutex_) = false;  // some thread is in Pump: only it may end the call
   size_t running_ GUARDED_BY(mutex_) = 0;
   Status status_ GUARDED_BY(mutex_);
 };

@@ -235,7 +235,16 @@ class Detached : public Operation::Finisher {
   }
 
  private:
+  // As an event in any case: a callback may begin calls, and must not wait for room that the thread
+  // it runs on has to give.
   void OnFinished() override {
+    if (impl_.events().OnThread()) {
+      Conclude();
+    } else {
+      impl_.events().Post([this] { Conclude(); });
+    }
+  }
+  void Conclude() {
     impl_.End(*call_);
     impl_.events().Unhold();
     done_(*this);

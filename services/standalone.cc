@@ -75,7 +75,7 @@ class Standalone::Parts {
   Status OpenStore();
   Status OpenCompressor();
   // Removes what others left behind whose data directories are gone.
-  static void ReclaimArenas(const std::string& directory);
+  static void ReclaimArenas(const std::string& directory, uint64_t own_id);
   struct Registered {
     v1::NodeRecord record;
     uint64_t revision = 0;  // 0: never registered
@@ -169,7 +169,7 @@ Status Standalone::Parts::OpenCompressor() {
   options.data_dir_path = std::filesystem::absolute(options_.data_dir).string();
   options.memory_max_bytes = options_.memory_max;
   options.allow_swappable = options_.allow_swappable;
-  ReclaimArenas(std::filesystem::path(options.path).parent_path().string());
+  ReclaimArenas(std::filesystem::path(options.path).parent_path().string(), *id);
   StatusOr<std::unique_ptr<SlabArena>> arena = SlabArena::Open(options, random_);
   if (!arena.ok()) {
     return arena.status();
@@ -184,8 +184,8 @@ Status Standalone::Parts::OpenCompressor() {
                   arena_->incarnation());
 }
 
-void Standalone::Parts::ReclaimArenas(const std::string& directory) {
-  const StatusOr<std::vector<std::string>> removed = ReclaimAbandoned(directory);
+void Standalone::Parts::ReclaimArenas(const std::string& directory, uint64_t own_id) {
+  const StatusOr<std::vector<std::string>> removed = ReclaimAbandoned(directory, own_id);
   if (!removed.ok()) {
     spdlog::warn("{}: cannot look for abandoned arenas: {}", directory,
                  std::string(MessageOf(removed.status())));

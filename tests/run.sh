@@ -3,7 +3,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-labels=(lint unit model crash fault host long)
+labels=(lint unit model crash fault host sanitize long)
 
 usage() {
   cat << END
@@ -13,7 +13,8 @@ usage: tests/run.sh [--only LABEL] [--no-install]
   --no-install   do not install packages
 
 Environment: VSWAP_TEST_SEED (an integer; else random tests choose and print one),
-VSWAP_TEST_MINUTES (how long a long test runs; default 5).
+VSWAP_TEST_MINUTES (how long a long test runs; default 5), VSWAP_TEST_OPERATIONS (of the model
+test; default 100000, under a sanitizer 10000).
 END
 }
 
@@ -47,6 +48,10 @@ done
 source "$root/deploy/lib/install.sh"
 [[ $install == no ]] || install_packages
 build_preset release
+if [[ -z $only || $only == sanitize ]]; then
+  "$root/tests/sanitize/run.sh" asan --build-only
+  "$root/tests/sanitize/run.sh" tsan --build-only
+fi
 
 echo "== testing"
 select=(--label-exclude '^long$')

@@ -100,7 +100,8 @@ class ArenaFile {
 std::string DefaultArenaPath(uint64_t data_dir_id);
 
 // Removes the arenas in `directory` that nobody uses, are this user's, and whose data directory is
-// gone or has another id. Answers their paths. What it cannot judge stays.
-StatusOr<std::vector<std::string>> ReclaimAbandoned(const std::string& directory);
+// gone or has another id; never one of the directory `own_id`, which may just have been moved.
+// Answers their paths. What it cannot judge stays.
+StatusOr<std::vector<std::string>> ReclaimAbandoned(const std::string& directory, uint64_t own_id);
 
 }  // namespace vswap

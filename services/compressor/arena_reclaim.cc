@@ -26,13 +26,14 @@ bool OwnerIsGone(const Superblock& superblock) {
   return id.ok() && id->has_value() && **id != superblock.data_dir_id;
 }
 
-bool IsAbandoned(int fd) {
+bool IsAbandoned(int fd, uint64_t own_id) {
   struct stat file {};
   Superblock superblock{};
   return fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && file.st_uid == geteuid() &&
          pread(fd, &superblock, sizeof(superblock), 0) == sizeof(superblock) &&
          std::memcmp(superblock.magic, arena::kMagic, sizeof(arena::kMagic)) == 0 &&
          superblock.format_version == arena::kFormatVersion && superblock.crc == superblock.Crc() &&
+         superblock.data_dir_id != own_id &&
          superblock.data_dir_path_bytes <= sizeof(superblock.data_dir_path) &&
          flock(fd, LOCK_EX | LOCK_NB) == 0 && OwnerIsGone(superblock);
 }
@@ -43,7 +44,7 @@ std::string DefaultArenaPath(uint64_t data_dir_id) {
   return "/dev/shm/vswap-" + FormatDataDirId(data_dir_id);
 }
 
-StatusOr<std::vector<std::string>> ReclaimAbandoned(const std::string& directory) {
+StatusOr<std::vector<std::string>> ReclaimAbandoned(const std::string& directory, uint64_t own_id) {
   std::error_code error;
   std::filesystem::directory_iterator files(directory, error);
   if (error) {
@@ -59,7 +60,7 @@ StatusOr<std::vector<std::string>> ReclaimAbandoned(const std::string& directory
     if (fd < 0) {
       continue;
     }
-    if (IsAbandoned(fd) && unlink(entry.path().c_str()) == 0) {
+    if (IsAbandoned(fd, own_id) && unlink(entry.path().c_str()) == 0) {
       reclaimed.push_back(entry.path());
     }
     close(fd);

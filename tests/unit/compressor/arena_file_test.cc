@@ -328,11 +328,22 @@ class OwnedArena {
     setup.options.data_dir_id = *ReadOrMakeDataDirId(setup.options.data_dir_path, random);
     setup.Open();
   }
-  std::vector<std::string> Reclaim() { return ReclaimAbandoned(setup.directory()).value(); }
+  std::vector<std::string> Reclaim() { return ReclaimAbandoned(setup.directory(), own_id).value(); }
 
+  uint64_t own_id = 0;  // of who reclaims
   SystemRandom random;
   ArenaSetup setup;
 };
+
+TEST(ReclaimAbandoned, LeavesItsOwnWhoseDataDirectoryWasMoved) {
+  OwnedArena owned;
+  owned.setup.Drop();
+  std::filesystem::rename(owned.setup.options.data_dir_path, owned.setup.directory() + "/moved");
+  owned.own_id = owned.setup.options.data_dir_id;
+  EXPECT_TRUE(owned.Reclaim().empty());
+  owned.own_id = 0;
+  EXPECT_EQ(owned.Reclaim().size(), 1u);
+}
 
 TEST(ReclaimAbandoned, TakesArenasWhoseDataDirectoryIsGone) {
   OwnedArena owned;
@@ -366,7 +377,7 @@ TEST(ReclaimAbandoned, LeavesWhatIsInUseOrNoArena) {
 }
 
 TEST(ReclaimAbandoned, ADirectoryThatCannotBeReadIsAnError) {
-  ExpectError(ReclaimAbandoned("/nowhere").status(), StatusCode::kUnavailable, "/nowhere");
+  ExpectError(ReclaimAbandoned("/nowhere", 0).status(), StatusCode::kUnavailable, "/nowhere");
 }
 
 TEST(ArenaFile, ItsDefaultPathNamesTheDataDirectory) {

@@ -100,7 +100,12 @@ class ShardTest : public testing::Test {
     auto store = std::make_shared<Store>();
     store->request = shard_->AdmitStore(
         header, extents, SpaceKind::kDevice, &store->slots,
-        [store](const MutationResult& answer) { store->answers.push_back(answer); });
+        // Weak: the request holds it until it is finished, and some tests finish none.
+        [weak = std::weak_ptr(store)](const MutationResult& answer) {
+          if (const auto answered = weak.lock()) {
+            answered->answers.push_back(answer);
+          }
+        });
     return store;
   }
   Status Enqueue(const std::shared_ptr<Store>& store, Token token = 1) {
