@@ -81,8 +81,8 @@ int RunStandalone(const StandaloneOptions& options, const sigset_t& signals) {
             << std::endl;
   int signal_number = 0;
   sigwait(&signals, &signal_number);
-  // A second signal, or a drain that does not come to its end (of a full disk, say), ends the process
-  // as kill -9 would: nothing acknowledged is lost by that.
+  // A second signal, or a drain that does not come to its end (of a full disk, say), ends the
+  // process as kill -9 would: nothing acknowledged is lost by that.
   std::thread([signals, seconds = options.drain_seconds + kDrainGraceSeconds] {
     const timespec limit{static_cast<time_t>(seconds), 0};
     const int again = sigtimedwait(&signals, nullptr, &limit);

@@ -101,12 +101,13 @@ std::string ToJson(const v1::GetStatusResponse& status) {
 }
 
 std::string ToTables(const v1::GetStatusResponse& status) {
-  std::vector<Row> spaces = {
-      {"SPACE", "KIND", "SIZE", "HOLDER", "EMPTY", "ZERO", "COMPRESSED", "PHYSICAL", "LOST", "STORED", "RATIO"}};
+  std::vector<Row> spaces = {{"SPACE", "KIND", "SIZE", "HOLDER", "EMPTY", "ZERO", "COMPRESSED",
+                              "PHYSICAL", "LOST", "STORED", "RATIO"}};
   for (const v1::SpaceStatus& space : status.spaces()) {
     spaces.push_back({space.name(), KindName(space.kind()), Size(space.pages() * 4096),
                       space.holder().empty() ? "-" : space.holder(),
-                      std::to_string(space.empty_pages()), std::to_string(space.zero_pages()), std::to_string(space.compressed_pages()),
+                      std::to_string(space.empty_pages()), std::to_string(space.zero_pages()),
+                      std::to_string(space.compressed_pages()),
                       std::to_string(space.physical_pages()), std::to_string(space.lost_pages()),
                       Size(space.compressed_bytes() + space.physical_bytes()),
                       fmt::format("{:.2f}", Ratio(space))});

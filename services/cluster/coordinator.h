@@ -8,8 +8,8 @@
 
 namespace vswap {
 
-// A linearizable store of small records with transactions, in the shape of etcd's v3 API. Values are the messages
-// of proto/vswap/v1/cluster.proto; keys:
+// A linearizable store of small records with transactions, in the shape of etcd's v3 API. Values
+// are the messages of proto/vswap/v1/cluster.proto; keys:
 //
 //   cluster                 ClusterRecord
 //   spaces/NAME             SpaceRecord

@@ -52,9 +52,8 @@ Status ValidateLogWrite(const LogWrite& write) {
   if (write.sequence == 0) {
     return InvalidField("sequence", "0", "1 or more");
   }
-  const size_t records_max =
-      std::max({write.slots.size(), write.purges.size(), write.tokens.size(), write.requests.size(),
-                write.forgotten.size()});
+  const size_t records_max = std::max({write.slots.size(), write.purges.size(), write.tokens.size(),
+                                       write.requests.size(), write.forgotten.size()});
   if (records_max > kLogWriteSlotsMax) {
     return InvalidField("slots, purges, tokens, requests, forgotten", std::to_string(records_max),
                         "0.." + std::to_string(kLogWriteSlotsMax) + " records");

@@ -84,7 +84,8 @@ class TableLog {
   // Writes of epochs below are refused from now on. FAILED_PRECONDITION (kStaleEpoch) where a newer
   // one is sealed already.
   virtual void Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) = 0;
-  // Slots of the shard in key order (space, offset), then its requests in theirs; `limit` 1..65536 records.
+  // Slots of the shard in key order (space, offset), then its requests in theirs; `limit` 1..65536
+  // records.
   virtual void Read(ShardId shard, std::string cursor, uint32_t limit,
                     Callback<LogReadReply> done) = 0;
 };

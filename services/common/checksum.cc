@@ -29,7 +29,8 @@ class Head {
 }  // namespace
 
 uint32_t Crc32c(uint32_t crc, ByteView bytes) {
-  // isa-l takes and returns the register, RFC 3720 its complement; and it wants a pointer to mutable bytes, which it does not change.
+  // isa-l takes and returns the register, RFC 3720 its complement; and it wants a pointer to
+  // mutable bytes, which it does not change.
   auto* data = const_cast<unsigned char*>(reinterpret_cast<const unsigned char*>(bytes.data()));
   return ~crc32_iscsi(data, static_cast<int>(bytes.size()), ~crc);
 }

@@ -9,8 +9,8 @@ namespace vswap {
 using Duration = std::chrono::nanoseconds;
 using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 
-// Time, threads and randomness come to the cores through these three, so that one thread with virtual time can run a
-// whole cluster. All are thread-safe.
+// Time, threads and randomness come to the cores through these three, so that one thread with
+// virtual time can run a whole cluster. All are thread-safe.
 
 class Clock {
  public:
@@ -27,7 +27,8 @@ class Executor {
   virtual void Post(Task task) = 0;
   // Runs the task not before `delay` has passed.
   virtual void PostAfter(Duration delay, Task task) = 0;
-  // Runs the task within the call where the caller already is one of this executor's threads, else posts it.
+  // Runs the task within the call where the caller already is one of this executor's threads, else
+  // posts it.
   virtual void Dispatch(Task task) = 0;
 };
 

@@ -6,12 +6,12 @@
 
 namespace vswap {
 
-using SpaceId = uint64_t;      // from 1; never reused
-using Offset = uint64_t;       // slot of a space, in pages, below 2^41
-using Version = uint64_t;      // 48 bits, from 1; names one backing; never reused within a shard
-using Token = uint64_t;        // fencing token of an attachment, from 1
-using Sequence = uint64_t;     // of an attachment's requests, from 1
-using Epoch = uint64_t;        // of a shard's owner, from 1
+using SpaceId = uint64_t;   // from 1; never reused
+using Offset = uint64_t;    // slot of a space, in pages, below 2^41
+using Version = uint64_t;   // 48 bits, from 1; names one backing; never reused within a shard
+using Token = uint64_t;     // fencing token of an attachment, from 1
+using Sequence = uint64_t;  // of an attachment's requests, from 1
+using Epoch = uint64_t;     // of a shard's owner, from 1
 using ShardId = uint32_t;
 using SetId = uint16_t;        // 13 bits, from 1; an interned group of nodes
 using NodeId = uint32_t;       // from 1
@@ -19,8 +19,8 @@ using Incarnation = uint64_t;  // random, lives with a node's data
 
 inline constexpr Version kVersionMax = (Version{1} << 48) - 1;
 inline constexpr SetId kSetIdMax = (1 << 13) - 1;
-inline constexpr uint32_t kClusterSlots = 512;     // 2 MiB
-inline constexpr uint32_t kStripePages = 32768;    // 128 MiB: consecutive slots that share a shard
+inline constexpr uint32_t kClusterSlots = 512;   // 2 MiB
+inline constexpr uint32_t kStripePages = 32768;  // 128 MiB: consecutive slots that share a shard
 inline constexpr uint32_t kShardCountMax = 4096;
 
 // Given by the client to each store and kept with the page.
@@ -44,7 +44,8 @@ struct Extent {
   bool operator==(const Extent&) const = default;
 };
 
-// SplitMix64's finalizer (Steele, Lea, Flood 2014): a bijection whose output bits all depend on all input bits.
+// SplitMix64's finalizer (Steele, Lea, Flood 2014): a bijection whose output bits all depend on all
+// input bits.
 constexpr uint64_t Mix64(uint64_t x) {
   x ^= x >> 30;
   x *= 0xbf58476d1ce4e5b9u;

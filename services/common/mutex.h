@@ -5,8 +5,8 @@
 #include <mutex>
 #include <shared_mutex>
 
-// std::mutex with Clang's thread-safety attributes, which do not see through libstdc++'s. Not absl::Mutex:
-// Debian's build of it gives false reports under ThreadSanitizer.
+// std::mutex with Clang's thread-safety attributes, which do not see through libstdc++'s. Not
+// absl::Mutex: Debian's build of it gives false reports under ThreadSanitizer.
 #if defined(__clang__)
 #define VSWAP_ATTRIBUTE(x) __attribute__((x))
 #else

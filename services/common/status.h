@@ -25,9 +25,9 @@ enum class ErrorReason : uint8_t {
   kMixed = 7,
 };
 
-// A status with a reason attached (as an absl payload). The canonical codes: fenced and superseded ABORTED,
-// stale epoch and not serving UNAVAILABLE, attached and mixed FAILED_PRECONDITION, unknown space
-// NOT_FOUND.
+// A status with a reason attached (as an absl payload). The canonical codes: fenced and superseded
+// ABORTED, stale epoch and not serving UNAVAILABLE, attached and mixed FAILED_PRECONDITION, unknown
+// space NOT_FOUND.
 [[nodiscard]] Status MakeError(ErrorReason reason, std::string_view message);
 [[nodiscard]] Status MakeError(StatusCode code, ErrorReason reason, std::string_view message);
 [[nodiscard]] Status MakeError(StatusCode code, std::string_view message);

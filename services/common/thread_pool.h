@@ -46,11 +46,14 @@ class ThreadPool : public Executor {
   std::vector<std::jthread> threads_;
 };
 
-// Runs tasks when it is told to, in one thread with its own time. For tests and simulation. Thread-confined.
+// Runs tasks when it is told to, in one thread with its own time. For tests and simulation.
+// Thread-confined.
 class ManualExecutor : public Executor, public Clock {
  public:
   void Post(Task task) override { ready_.push_back(std::move(task)); }
-  void PostAfter(Duration delay, Task task) override { timed_.emplace(now_ + delay, std::move(task)); }
+  void PostAfter(Duration delay, Task task) override {
+    timed_.emplace(now_ + delay, std::move(task));
+  }
   void Dispatch(Task task) override { task(); }
   TimePoint Now() const override { return now_; }
 

@@ -6,7 +6,8 @@
 
 namespace vswap {
 
-// What an entry has behind it, in a 64-bit word and a 32-bit companion; both are logged as they are.
+// What an entry has behind it, in a 64-bit word and a 32-bit companion; both are logged as they
+// are.
 //
 //   word       63   61 60           48 47                                            0
 //             +-------+---------------+-----------------------------------------------+
@@ -14,7 +15,8 @@ namespace vswap {
 //             +-------+---------------+-----------------------------------------------+
 //
 //   tag  kind        set            version
-//   0    none        0              0: never stored; else the free's, until its log record is purged;
+//   0    none        0              0: never stored; else the free's, until its log record is
+//   purged;
 //                                   with references: the allocation's, nothing was stored yet
 //   1    zero        0              the store's
 //   2    compressed  who keeps it   names the record there

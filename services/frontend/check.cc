@@ -118,9 +118,8 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
       logged_[{record.space, record.offset}] = record;
     }
     if (!reply->next_cursor.empty()) {
-      context_.executor.Post([self = shared_from_this(), cursor = reply->next_cursor] {
-        self->ReadLogFrom(cursor);
-      });
+      context_.executor.Post(
+          [self = shared_from_this(), cursor = reply->next_cursor] { self->ReadLogFrom(cursor); });
       return;
     }
     CompareLog();
@@ -271,9 +270,8 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
     for (size_t i = 0; usable && i < names.size(); ++i) {
       const PageName& name = names[i];
       const bool held = reply->pages[i].code == PageCode::kOk;
-      const bool named = shards_[ShardOf(name.space, name.offset, count)]
-                             ->Names(name, sets_)
-                             .value_or(held);
+      const bool named =
+          shards_[ShardOf(name.space, name.offset, count)]->Names(name, sets_).value_or(held);
       if (held != named) {
         suspects_.push_back(name);
         verdicts_.push_back(Describe(name.space, name.offset) + ", version " +

@@ -16,9 +16,9 @@ namespace vswap {
 struct CheckReport {
   static constexpr size_t kProblemsMax = 100;  // of `problems`; more are only counted
 
-  uint64_t slots = 0;        // entries in the tables
-  uint64_t log_slots = 0;    // records in the table logs, of all replicas
-  uint64_t records = 0;      // pages on the nodes
+  uint64_t slots = 0;      // entries in the tables
+  uint64_t log_slots = 0;  // records in the table logs, of all replicas
+  uint64_t records = 0;    // pages on the nodes
   uint64_t problems_total = 0;
   std::vector<std::string> problems;  // one line each
   // What could not be looked at: nothing is said of it.

@@ -9,7 +9,8 @@
 
 namespace vswap {
 
-// What the paths count; read by the metrics and the status page. Every refusal and discard has a counter.
+// What the paths count; read by the metrics and the status page. Every refusal and discard has a
+// counter.
 struct FrontEndCounters {
   std::atomic<uint64_t> stored_zero{0};
   std::atomic<uint64_t> stored_compressed{0};

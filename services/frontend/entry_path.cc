@@ -111,10 +111,9 @@ void DuplicatePages(const FrontEndContext& context, std::shared_ptr<Shard> shard
     }
     const Entry& entry = slot.current;
     change.slots.push_back(slot);
-    change.records.push_back({call.header.space, slot.offset, entry.word.bits(),
-                              entry.companion.WithSeen(false)
-                                  .WithReferences(entry.companion.references() + 1)
-                                  .bits()});
+    change.records.push_back(
+        {call.header.space, slot.offset, entry.word.bits(),
+         entry.companion.WithSeen(false).WithReferences(entry.companion.references() + 1).bits()});
   }
   context.counters.duplicated += change.slots.size();
   Log(context, shard, request, std::move(change));

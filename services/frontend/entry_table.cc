@@ -119,8 +119,7 @@ void EntryTable::ForEach(SpaceId space, Extent extent,
   }
 }
 
-void EntryTable::ForEach(
-    const std::function<void(SpaceId, Offset, const Entry&)>& visit) const {
+void EntryTable::ForEach(const std::function<void(SpaceId, Offset, const Entry&)>& visit) const {
   for (const auto& [key, cluster] : clusters_) {
     for (uint32_t slot = 0; slot < kClusterSlots; ++slot) {
       if (cluster->words[slot].bits() != 0) {
@@ -131,8 +130,7 @@ void EntryTable::ForEach(
   }
 }
 
-void EntryTable::ForEachCluster(SpaceId space,
-                                const std::function<void(uint64_t)>& visit) const {
+void EntryTable::ForEachCluster(SpaceId space, const std::function<void(uint64_t)>& visit) const {
   for (const auto& [key, cluster] : clusters_) {
     if (key.space == space) {
       visit(key.cluster);
@@ -146,9 +144,8 @@ std::optional<uint32_t> EntryTable::FindFreeRun(SpaceId space, uint64_t cluster,
   const auto it = clusters_.find({space, cluster});
   const Cluster* const held = it == clusters_.end() ? nullptr : it->second.get();
   const auto is_free = [held](uint32_t slot) {
-    return held == nullptr ||
-           (held->words[slot].bits() == 0 &&
-            !(held->in_flight && (*held->in_flight)[slot].count != 0));
+    return held == nullptr || (held->words[slot].bits() == 0 &&
+                               !(held->in_flight && (*held->in_flight)[slot].count != 0));
   };
   for (uint32_t begin = (from + length - 1) / length * length; begin + length <= limit;
        begin += length) {

@@ -31,10 +31,11 @@ struct SpaceCounts {
   bool operator==(const SpaceCounts&) const = default;
 };
 
-// The entries of one shard: clusters of 512 slots, which exist only while they hold a word or a change under way.
+// The entries of one shard: clusters of 512 slots, which exist only while they hold a word or a
+// change under way.
 //
-// 12 bytes a slot plus about 100 a cluster; bad at sparse use, where a lone slot costs a whole cluster (6 KiB).
-// Externally synchronised, also reads: by the mutex of its shard.
+// 12 bytes a slot plus about 100 a cluster; bad at sparse use, where a lone slot costs a whole
+// cluster (6 KiB). Externally synchronised, also reads: by the mutex of its shard.
 class EntryTable {
  public:
   // Changes of a slot that have begun and are not yet published.
@@ -57,16 +58,17 @@ class EntryTable {
   // Adds the entry to the counts (sign +1) or takes it away (-1).
   static void AddTo(const Entry& entry, int64_t sign, SpaceCounts* counts);
 
-  // The slot's changes under way, for the caller to count in (count 0: made now). Valid until the next call of another
-  // method. After lowering the count to 0 call Settle.
+  // The slot's changes under way, for the caller to count in (count 0: made now). Valid until the
+  // next call of another method. After lowering the count to 0 call Settle.
   InFlight& InFlightOf(SpaceId space, Offset offset);
   // Like it, but null where there is none.
   const InFlight* FindInFlight(SpaceId space, Offset offset) const;
   // Forgets a slot's changes once their count is 0, and the cluster once it holds nothing.
   void Settle(SpaceId space, Offset offset);
 
-  // Calls visit for every slot of the extent that holds a word (also a none word with a version) or has changes
-  // under way. Costs what the existing clusters hold, not the length. Visitors must not call back into the table.
+  // Calls visit for every slot of the extent that holds a word (also a none word with a version) or
+  // has changes under way. Costs what the existing clusters hold, not the length. Visitors must not
+  // call back into the table.
   void ForEach(SpaceId space, Extent extent,
                const std::function<void(Offset, const Entry&)>& visit) const;
   // All slots that hold a word, in no order.
@@ -78,8 +80,8 @@ class EntryTable {
   // The first naturally aligned run of 2^order slots of the cluster that hold no word and have no
   // change under way, at `from` or behind it and below `limit` slots (both 0..512); empty if there
   // is none. A cluster that does not exist is free.
-  std::optional<uint32_t> FindFreeRun(SpaceId space, uint64_t cluster, uint32_t order, uint32_t from,
-                                      uint32_t limit) const;
+  std::optional<uint32_t> FindFreeRun(SpaceId space, uint64_t cluster, uint32_t order,
+                                      uint32_t from, uint32_t limit) const;
   bool HasCluster(SpaceId space, uint64_t cluster) const {
     return clusters_.contains({space, cluster});
   }
@@ -99,7 +101,7 @@ class EntryTable {
   struct Cluster {
     std::array<Word, kClusterSlots> words;
     std::array<Companion, kClusterSlots> companions;
-    uint32_t words_used = 0;      // words that are not zero
+    uint32_t words_used = 0;       // words that are not zero
     uint32_t slots_in_flight = 0;  // InFlight records whose count is not 0, or that are being made
     // Only while something is under way.
     std::unique_ptr<std::array<InFlight, kClusterSlots>> in_flight;

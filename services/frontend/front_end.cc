@@ -39,15 +39,16 @@ std::optional<SpaceId> ToSpaceId(const std::string& text) {
 
 SpaceInfo ToInfo(const v1::SpaceRecord& record) {
   // Records without a kind are of the time when there was only one.
-  const SpaceKind kind = record.kind() == v1::SPACE_KIND_ALLOCATED ? SpaceKind::kAllocated
-                                                                   : SpaceKind::kDevice;
+  const SpaceKind kind =
+      record.kind() == v1::SPACE_KIND_ALLOCATED ? SpaceKind::kAllocated : SpaceKind::kDevice;
   return {record.space(), record.name(), record.pages(), record.holder(), kind};
 }
 
 // Counts answers and passes the first failure on when all have come.
 class Gather {
  public:
-  Gather(size_t count, std::function<void(Status)> done) : missing_(count), done_(std::move(done)) {}
+  Gather(size_t count, std::function<void(Status)> done)
+      : missing_(count), done_(std::move(done)) {}
 
   void Answer(const Status& status) {
     Status result;
@@ -74,15 +75,14 @@ class Gather {
 Status CheckAllocated(const SpaceInfo& space) {
   return space.kind == SpaceKind::kAllocated
              ? Status()
-             : MakeError(StatusCode::kFailedPrecondition,
-                         "space " + space.name +
-                             " is a device space: its client names the offsets");
+             : MakeError(
+                   StatusCode::kFailedPrecondition,
+                   "space " + space.name + " is a device space: its client names the offsets");
 }
 
 Status CheckName(std::string_view field, const std::string& name) {
   return name.empty() || name.size() > FrontEnd::Options::kNameBytesMax
-             ? InvalidField(field, std::to_string(name.size()) + " bytes long",
-                            "1..255 bytes")
+             ? InvalidField(field, std::to_string(name.size()) + " bytes long", "1..255 bytes")
              : Status();
 }
 
@@ -131,39 +131,39 @@ void FrontEnd::Start(std::function<void(Status)> done) {
 }
 
 void FrontEnd::TakeShards(uint32_t shard_count, std::function<void(Status)> done) {
-  coordinator_.List(kShardsPrefix, [this, shard_count,
-                                    done](StatusOr<std::vector<KeyValue>> found) {
-    if (!found.ok()) {
-      return done(found.status());
-    }
-    std::map<std::string, KeyValue> known;
-    for (KeyValue& record : *found) {
-      known[record.key] = std::move(record);
-    }
-    Transaction take;
-    for (ShardId id = 0; id < shard_count; ++id) {
-      const std::string key = ShardKey(id);
-      v1::ShardRecord record;
-      if (const auto it = known.find(key);
-          it != known.end() && !record.ParseFromString(it->second.value)) {
-        return done(Damaged(key));
-      }
-      record.set_owner(options_.id);
-      record.set_epoch(record.epoch() + 1);
-      take.compares.push_back({key, known[key].revision});
-      take.puts.push_back({key, record.SerializeAsString()});
-      shards_.push_back(std::make_shared<Shard>(Shard::Options{.id = id, .epoch = record.epoch()},
-                                                log_replicas_, executor_));
-    }
-    coordinator_.Commit(std::move(take), [this, done](StatusOr<TransactionReply> reply) {
-      if (!reply.ok() || !reply->succeeded) {
-        return done(reply.ok() ? MakeError(StatusCode::kAborted,
-                                           "another front-end took the shards meanwhile")
-                               : reply.status());
-      }
-      StartShards(done);
-    });
-  });
+  coordinator_.List(
+      kShardsPrefix, [this, shard_count, done](StatusOr<std::vector<KeyValue>> found) {
+        if (!found.ok()) {
+          return done(found.status());
+        }
+        std::map<std::string, KeyValue> known;
+        for (KeyValue& record : *found) {
+          known[record.key] = std::move(record);
+        }
+        Transaction take;
+        for (ShardId id = 0; id < shard_count; ++id) {
+          const std::string key = ShardKey(id);
+          v1::ShardRecord record;
+          if (const auto it = known.find(key);
+              it != known.end() && !record.ParseFromString(it->second.value)) {
+            return done(Damaged(key));
+          }
+          record.set_owner(options_.id);
+          record.set_epoch(record.epoch() + 1);
+          take.compares.push_back({key, known[key].revision});
+          take.puts.push_back({key, record.SerializeAsString()});
+          shards_.push_back(std::make_shared<Shard>(
+              Shard::Options{.id = id, .epoch = record.epoch()}, log_replicas_, executor_));
+        }
+        coordinator_.Commit(std::move(take), [this, done](StatusOr<TransactionReply> reply) {
+          if (!reply.ok() || !reply->succeeded) {
+            return done(reply.ok() ? MakeError(StatusCode::kAborted,
+                                               "another front-end took the shards meanwhile")
+                                   : reply.status());
+          }
+          StartShards(done);
+        });
+      });
 }
 
 void FrontEnd::StartShards(std::function<void(Status)> done) {
@@ -184,7 +184,7 @@ void FrontEnd::StartShards(std::function<void(Status)> done) {
         spaces_[record.space()] = ToInfo(record);
       }
       started_ = true;
-    serving_ = true;
+      serving_ = true;
       done(Status());
       Reconcile(context_, shards_, [this] { reconciled_ = true; });
     });
@@ -192,8 +192,8 @@ void FrontEnd::StartShards(std::function<void(Status)> done) {
   const auto gather = std::make_shared<Gather>(shards_.size(), finish);
   for (const auto& shard : shards_) {
     // Every replica refuses older epochs before anything is read.
-    const auto sealed = std::make_shared<Gather>(
-        log_replicas_.size(), [this, shard, gather](const Status& status) {
+    const auto sealed =
+        std::make_shared<Gather>(log_replicas_.size(), [this, shard, gather](const Status& status) {
           if (!status.ok()) {
             return gather->Answer(status);
           }
@@ -213,28 +213,27 @@ void FrontEnd::StartShards(std::function<void(Status)> done) {
 
 void FrontEnd::ReadShard(std::shared_ptr<Shard> shard, std::string cursor,
                          std::function<void(Status)> done) {
-  log_replicas_.front()->Read(
-      shard->id(), std::move(cursor), kReadSlots,
-      [this, shard, done](const StatusOr<LogReadReply>& reply) {
-        if (!reply.ok()) {
-          return done(reply.status());
-        }
-        for (const SlotRecord& record : reply->slots) {
-          if (Status status = shard->Restore(record); !status.ok()) {
-            return done(std::move(status));
-          }
-        }
-        for (const RequestRecord& record : reply->requests) {
-          if (Status status = shard->Restore(record); !status.ok()) {
-            return done(std::move(status));
-          }
-        }
-        if (reply->next_cursor.empty()) {
-          shard->Start(done);
-        } else {
-          ReadShard(shard, reply->next_cursor, done);
-        }
-      });
+  log_replicas_.front()->Read(shard->id(), std::move(cursor), kReadSlots,
+                              [this, shard, done](const StatusOr<LogReadReply>& reply) {
+                                if (!reply.ok()) {
+                                  return done(reply.status());
+                                }
+                                for (const SlotRecord& record : reply->slots) {
+                                  if (Status status = shard->Restore(record); !status.ok()) {
+                                    return done(std::move(status));
+                                  }
+                                }
+                                for (const RequestRecord& record : reply->requests) {
+                                  if (Status status = shard->Restore(record); !status.ok()) {
+                                    return done(std::move(status));
+                                  }
+                                }
+                                if (reply->next_cursor.empty()) {
+                                  shard->Start(done);
+                                } else {
+                                  ReadShard(shard, reply->next_cursor, done);
+                                }
+                              });
 }
 
 void FrontEnd::Stop() {
@@ -303,9 +302,9 @@ void FrontEnd::TryOpen(std::shared_ptr<Opening> opening) {
                                        "kind: space " + call.name + " is of the other kind"));
       }
     } else if (call.create_pages == 0) {
-      return opening->done(MakeError(ErrorReason::kUnknownSpace,
-                                     "name: there is no space " + call.name +
-                                         ", and create_pages is 0"));
+      return opening->done(
+          MakeError(ErrorReason::kUnknownSpace,
+                    "name: there is no space " + call.name + ", and create_pages is 0"));
     }
     record.set_name(call.name);
     record.set_holder(call.holder);
@@ -580,8 +579,9 @@ void FrontEnd::MoveAll(Tier from, Tier to, std::function<void(uint64_t)> done) {
 void FrontEnd::Check(Callback<CheckReport> done) {
   if (!reconciled_ || checking_.exchange(true)) {
     return done(MakeError(StatusCode::kUnavailable,
-                          reconciled_ ? "another check is under way"
-                                      : "tables and nodes are still being compared after the start"));
+                          reconciled_
+                              ? "another check is under way"
+                              : "tables and nodes are still being compared after the start"));
   }
   CheckEverything(context_, shards_, log_replicas_,
                   [this, done = std::move(done)](CheckReport report) {

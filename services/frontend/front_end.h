@@ -30,7 +30,7 @@ struct OpenCall {
   std::string name;
   std::string holder;
   bool take_over = false;
-  uint64_t create_pages = 0;  // 0: do not make the space
+  uint64_t create_pages = 0;           // 0: do not make the space
   SpaceKind kind = SpaceKind::kUnset;  // what it must be; unset: any, and a device space is made
 };
 
@@ -55,8 +55,8 @@ struct BackingRun {
 
 // The front-end without gRPC: spaces, shards, and the calls of vswap.v1.FrontEndService.
 //
-// Thread-safe once started; callbacks run exactly once, on any thread. Everything it is given outlives it, and it
-// must be destroyed after the executor was stopped or has nothing of it left.
+// Thread-safe once started; callbacks run exactly once, on any thread. Everything it is given
+// outlives it, and it must be destroyed after the executor was stopped or has nothing of it left.
 class FrontEnd {
  public:
   struct Options {
@@ -70,8 +70,8 @@ class FrontEnd {
            Placement placement, Executor& executor);
   ~FrontEnd();
 
-  // Takes every shard over (a new epoch, the log sealed and read) and serves; then compares tables and nodes in the
-  // background (reconciled()).
+  // Takes every shard over (a new epoch, the log sealed and read) and serves; then compares tables
+  // and nodes in the background (reconciled()).
   void Start(std::function<void(Status)> done);
   // Refuses requests from now on. Changes under way come to their end: poll Idle.
   void Stop();
@@ -92,8 +92,8 @@ class FrontEnd {
   void Duplicate(DuplicateCall call, MutationDone done);
   StatusOr<std::vector<BackingRun>> Extents(const RequestHeader& header, Extent extent) const;
 
-  // Moves every page of the tier's nodes to the other tier, as far as there is room; `done` gets the
-  // pages that stayed. Works also after Stop.
+  // Moves every page of the tier's nodes to the other tier, as far as there is room; `done` gets
+  // the pages that stayed. Works also after Stop.
   void MoveAll(Tier from, Tier to, std::function<void(uint64_t left)> done);
 
   // Compares tables, counters, logs and inventories with each other. UNAVAILABLE: not yet, the

@@ -1,6 +1,5 @@
 #include "services/frontend/front_end_collector.h"
 
-
 #include <prometheus/metric_family.h>
 
 #include "services/frontend/status_report.h"
@@ -122,9 +121,9 @@ void AddSpaces(const v1::GetStatusResponse& report, Families& families) {
   const v1::SpaceStatus sum = Sum(report);
   families.AddGauge("vswap_spaces", "Spaces that exist.", {},
                     static_cast<uint64_t>(report.spaces_size()));
-  families.AddGauge(
-      "vswap_used_slots", "Slots that are entries.", {},
-      sum.empty_pages() + sum.zero_pages() + sum.compressed_pages() + sum.physical_pages() + sum.lost_pages());
+  families.AddGauge("vswap_used_slots", "Slots that are entries.", {},
+                    sum.empty_pages() + sum.zero_pages() + sum.compressed_pages() +
+                        sum.physical_pages() + sum.lost_pages());
   constexpr char kPages[] = "vswap_pages";
   constexpr char kHelp[] = "Slots, by what is behind them.";
   families.AddGauge(kPages, kHelp, {{"backing", "none"}}, sum.empty_pages());

@@ -11,9 +11,10 @@ namespace {
 using Wire = v1::FrontEndService;
 
 template <typename Base>
-using Batches = Wire::WithCallbackMethod_Store<Wire::WithCallbackMethod_Load<
-    Wire::WithCallbackMethod_Free<Wire::WithCallbackMethod_Prefetch<Wire::WithCallbackMethod_Extents<
-        Wire::WithCallbackMethod_Allocate<Wire::WithCallbackMethod_Duplicate<Base>>>>>>>;
+using Batches =
+    Wire::WithCallbackMethod_Store<Wire::WithCallbackMethod_Load<Wire::WithCallbackMethod_Free<
+        Wire::WithCallbackMethod_Prefetch<Wire::WithCallbackMethod_Extents<
+            Wire::WithCallbackMethod_Allocate<Wire::WithCallbackMethod_Duplicate<Base>>>>>>>;
 
 template <typename Base>
 using Unary = Wire::WithCallbackMethod_Open<Wire::WithCallbackMethod_Close<

@@ -73,8 +73,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
       batch->sources.push_back(sources_.back());
       sources_.pop_back();
     }
-    const auto first =
-        Current().IssueVersions(static_cast<uint32_t>(batch->sources.size()));
+    const auto first = Current().IssueVersions(static_cast<uint32_t>(batch->sources.size()));
     const auto& nodes = context_.placement.NodesOf(set);
     if (!first || nodes.empty()) {
       return EndBatch(*batch, 0);
@@ -91,8 +90,8 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
                              });
   }
 
-  // The copy gets a checksum of its own under its new name, and the original is deleted: damage that
-  // is not found now would be sealed in.
+  // The copy gets a checksum of its own under its new name, and the original is deleted: damage
+  // that is not found now would be sealed in.
   static bool IsSound(const Source& source, const GetReply& got, const GotPage& page) {
     return RecordChecksum({source.space, source.offset, source.entry.word.version()}, page.stamp,
                           page.page_checksum, page.encoding,
@@ -147,8 +146,8 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
       }
     }
     const std::vector<bool> enqueued = Current().EnqueueIfUnchanged(
-        changes, [self = shared_from_this(), batch](const Status& status,
-                                                           std::vector<Retired> retired) {
+        changes,
+        [self = shared_from_this(), batch](const Status& status, std::vector<Retired> retired) {
           const size_t published = status.ok() ? retired.size() : 0;
           self->context_.counters.moved += published;
           self->context_.releaser.Release(std::move(retired));
@@ -157,8 +156,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     for (size_t k = 0; k < enqueued.size(); ++k) {
       if (!enqueued[k]) {
         const SlotRecord& record = changes[k].record;
-        unwanted.push_back(
-            {*target_, {record.space, record.offset, Word(record.word).version()}});
+        unwanted.push_back({*target_, {record.space, record.offset, Word(record.word).version()}});
       }
     }
     context_.releaser.Release(std::move(unwanted));

@@ -19,7 +19,8 @@ class Placement {
     NodeId id = 0;
     Tier tier = Tier::kCompressed;
     std::string name;
-    Incarnation incarnation = 0;  // the one registered; a "not found" of another one is not believed
+    Incarnation incarnation =
+        0;  // the one registered; a "not found" of another one is not believed
     Node* node = nullptr;
   };
 

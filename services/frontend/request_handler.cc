@@ -270,21 +270,20 @@ void RequestHandler::Exchange(ByteView message, const std::shared_ptr<const void
       return done(ErrorFrame(id, BadHead("ExtentsRequest")), {});
     case ExchangeRequest::kAllocateFieldNumber:
       if (v1::AllocateRequest request; ParseHead(*frame, &request)) {
-        return Allocate(request,
-                        AnswerFrame<v1::AllocateResponse>(
-                            id, ExchangeResponse::kAllocateFieldNumber, std::move(done)));
+        return Allocate(request, AnswerFrame<v1::AllocateResponse>(
+                                     id, ExchangeResponse::kAllocateFieldNumber, std::move(done)));
       }
       return done(ErrorFrame(id, BadHead("AllocateRequest")), {});
     case ExchangeRequest::kDuplicateFieldNumber:
       if (v1::DuplicateRequest request; ParseHead(*frame, &request)) {
-        return Duplicate(request,
-                         AnswerFrame<v1::DuplicateResponse>(
-                             id, ExchangeResponse::kDuplicateFieldNumber, std::move(done)));
+        return Duplicate(
+            request, AnswerFrame<v1::DuplicateResponse>(id, ExchangeResponse::kDuplicateFieldNumber,
+                                                        std::move(done)));
       }
       return done(ErrorFrame(id, BadHead("DuplicateRequest")), {});
     default:
-      return done(
-          ErrorFrame(id, InvalidField("op", std::to_string(frame->field), "2..6, 8, 9")), {});
+      return done(ErrorFrame(id, InvalidField("op", std::to_string(frame->field), "2..6, 8, 9")),
+                  {});
   }
 }
 

@@ -39,8 +39,8 @@ void PutToSet(const Placement& placement, SetId set, std::vector<PutPage> pages,
       {
         MutexLock lock(gather->mutex);
         // What another incarnation keeps, no load would believe to be there.
-        const bool usable = reply.ok() && reply->pages.size() == count &&
-                            reply->incarnation == member->incarnation;
+        const bool usable =
+            reply.ok() && reply->pages.size() == count && reply->incarnation == member->incarnation;
         for (size_t i = 0; i < count; ++i) {
           Merge(gather->outcomes[i],
                 usable ? reply->pages[i] : PutOutcome{PageCode::kUnavailable, 0});

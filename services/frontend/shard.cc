@@ -6,8 +6,8 @@
 namespace vswap {
 namespace {
 
-// Slots in one log write, purges, and answers: together about 1.8 MiB, which must fit a message to a
-// replica in another process; and a bound on the time the lock is held to publish them. More than
+// Slots in one log write, purges, and answers: together about 1.8 MiB, which must fit a message to
+// a replica in another process; and a bound on the time the lock is held to publish them. More than
 // any one request changes.
 constexpr size_t kWriteSlotsMax = 49152;
 static_assert(kWriteSlotsMax >= kStripePages);
@@ -268,11 +268,10 @@ Status Shard::BeginAllocation(const RequestHeader& header, const AllocateShape& 
       BeginSlot(header.space, offset, true, slots);
     }
   }
-  return slots->empty()
-             ? MakeError(StatusCode::kResourceExhausted,
-                         "no free extent of order " + std::to_string(shape.order) + " in shard " +
-                             std::to_string(options_.id))
-             : Status();
+  return slots->empty() ? MakeError(StatusCode::kResourceExhausted,
+                                    "no free extent of order " + std::to_string(shape.order) +
+                                        " in shard " + std::to_string(options_.id))
+                        : Status();
 }
 
 Status Shard::CheckVersions(size_t count) const {
@@ -292,8 +291,7 @@ Status Shard::CheckNotBusy(SpaceId space, const std::vector<Offset>& offsets,
   return Status();
 }
 
-void Shard::BeginSlot(SpaceId space, Offset offset, bool exclusive,
-                      std::vector<BegunSlot>* slots) {
+void Shard::BeginSlot(SpaceId space, Offset offset, bool exclusive, std::vector<BegunSlot>* slots) {
   EntryTable::InFlight& change = table_.InFlightOf(space, offset);
   ++change.count;
   change.exclusive = exclusive;

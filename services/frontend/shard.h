@@ -40,26 +40,29 @@ struct AllocateShape {
   uint32_t shard_count = 0;
 };
 
-// One shard of the table, as its owner sees it: entries, the log that makes changes count, and the windows that make
-// retries harmless. Every change takes the same way:
+// One shard of the table, as its owner sees it: entries, the log that makes changes count, and the
+// windows that make retries harmless. Every change takes the same way:
 //
 //   Begin  (a version is issued; the slot counts one more change under way)
-//   Enqueue (the new word takes its place in the log's queue, unless a later change is there already)
+//   Enqueue (the new word takes its place in the log's queue, unless a later change is there
+//   already)
 //   ... every replica of the log accepts it ...
 //   publish (loads see it; the old backing is handed to whoever enqueued, to be deleted)
 //
-// One mutex guards it all, so that token, window, version order and log order are one order. It is held for table
-// work only, never for I/O. Design.md names the cluster as the unit of locking: a shard-wide lock was chosen since
-// every request also needs the shard's token, window and log queue at the same instant.
+// One mutex guards it all, so that token, window, version order and log order are one order. It is
+// held for table work only, never for I/O. Design.md names the cluster as the unit of locking: a
+// shard-wide lock was chosen since every request also needs the shard's token, window and log queue
+// at the same instant.
 //
-// Thread-safe. Callbacks run without the lock, on the thread that completed the log write. When the log refuses
-// the epoch the shard stops: all waiting requests fail with kNotServing, and so do later ones.
+// Thread-safe. Callbacks run without the lock, on the thread that completed the log write. When the
+// log refuses the epoch the shard stops: all waiting requests fail with kNotServing, and so do
+// later ones.
 class Shard : public std::enable_shared_from_this<Shard> {
  public:
   struct Options {
     ShardId id = 0;
     Epoch epoch = 0;
-    Version versions_block = 1 << 20;      // reserved in the log at a time
+    Version versions_block = 1 << 20;  // reserved in the log at a time
     Duration retry_min = std::chrono::milliseconds(5);
     Duration retry_max = std::chrono::seconds(1);
   };
@@ -72,19 +75,21 @@ class Shard : public std::enable_shared_from_this<Shard> {
   void Restore(const LogEnd& end);
   Status Restore(const SlotRecord& record);
   Status Restore(const RequestRecord& record);
-  // Begins to serve: the first log write of this epoch reserves versions. `done` runs when it counts.
+  // Begins to serve: the first log write of this epoch reserves versions. `done` runs when it
+  // counts.
   void Start(std::function<void(Status)> done);
   // Refuses new requests; changes that are enqueued go on.
   void Stop();
   // Whether no change is under way.
   bool Idle() const;
-  // Drops what waits for the log, unanswered, when the process ends: it holds the operations, and they hold the shard.
+  // Drops what waits for the log, unanswered, when the process ends: it holds the operations, and
+  // they hold the shard.
   void Discard();
 
-  // What these have in common: epoch, token, floor and window are checked, and the slots begun. Null
-  // where the request must not run: then `done` has been or will be called with the refusal or with
-  // the first arrival's answer. In allocated spaces a change of references (free, duplicate) has its
-  // slots for itself: UNAVAILABLE where one of them is being changed, and for whoever comes
+  // What these have in common: epoch, token, floor and window are checked, and the slots begun.
+  // Null where the request must not run: then `done` has been or will be called with the refusal or
+  // with the first arrival's answer. In allocated spaces a change of references (free, duplicate)
+  // has its slots for itself: UNAVAILABLE where one of them is being changed, and for whoever comes
   // meanwhile.
   //
   // A store: one begun slot a page; in allocated spaces those without an entry (NOT_FOUND) or with
@@ -109,14 +114,15 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // Keeps the answer for duplicates and gives it to all who wait.
   void Finish(const std::shared_ptr<Request>& request, MutationResult result);
 
-  // What waits for a piece of the log. `retired`: records that no word names any more: old backings of the words that
-  // were published, and the own ones of words that were overtaken.
+  // What waits for a piece of the log. `retired`: records that no word names any more: old backings
+  // of the words that were published, and the own ones of words that were overtaken.
   using Published = std::function<void(Status, std::vector<Retired> retired)>;
 
-  // Puts words of begun slots into the log's queue; those that a later change has overtaken are left out. They settle
-  // themselves. FENCED where the token is no longer the space's: then nothing was enqueued or settled, and `published`
-  // does not run. Else it runs when these words and everything before them count, so an overtaken store is answered after
-  // what overtook it. `answer` is logged in the same write.
+  // Puts words of begun slots into the log's queue; those that a later change has overtaken are
+  // left out. They settle themselves. FENCED where the token is no longer the space's: then nothing
+  // was enqueued or settled, and `published` does not run. Else it runs when these words and
+  // everything before them count, so an overtaken store is answered after what overtook it.
+  // `answer` is logged in the same write.
   Status Enqueue(SpaceId space, Token token, const std::vector<SlotRecord>& records,
                  Published published, std::optional<RequestRecord> answer = std::nullopt);
   // Settles begun slots that will not be enqueued.
@@ -126,17 +132,18 @@ class Shard : public std::enable_shared_from_this<Shard> {
     Word expected;
     SlotRecord record;
   };
-  // Enqueues words only for slots whose whole word is as expected and which no change is under way for (moves, lost
-  // marks). References stay as they are. Answers one bool a record.
+  // Enqueues words only for slots whose whole word is as expected and which no change is under way
+  // for (moves, lost marks). References stay as they are. Answers one bool a record.
   std::vector<bool> EnqueueIfUnchanged(const std::vector<Conditional>& conditionals,
                                        Published published);
-  // Runs when a log write that is later than this call was accepted by every replica: the proof that this process
-  // still owns the shard.
+  // Runs when a log write that is later than this call was accepted by every replica: the proof
+  // that this process still owns the shard.
   void Barrier(std::function<void(Status)> done);
   // `count` versions for moves; empty if the block is used up for now.
   std::optional<Version> IssueVersions(uint32_t count);
 
-  // Makes `token` the space's; older ones are fenced at once. `done` when it is logged. FENCED if a newer one is known.
+  // Makes `token` the space's; older ones are fenced at once. `done` when it is logged. FENCED if a
+  // newer one is known.
   void RaiseToken(SpaceId space, Token token, std::function<void(Status)> done);
 
   // Checks a request that changes nothing.
@@ -144,7 +151,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   Entry Lookup(SpaceId space, Offset offset) const;
   std::vector<Entry> Lookup(SpaceId space, const std::vector<Extent>& extents) const;
 
-  // For reconciliation and moves. Runs `visit` under the lock: it must be short and must not call the shard.
+  // For reconciliation and moves. Runs `visit` under the lock: it must be short and must not call
+  // the shard.
   void Inspect(const std::function<void(const EntryTable&)>& visit) const;
   void MarkSeen(SpaceId space, Offset offset, Version version);
   // Of all entries; costs what the table holds.
@@ -152,7 +160,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // Whether an entry names this record of a node that belongs to `sets`. Empty: it cannot be told,
   // since its slot is being changed, or since it is the record of a lost page, which may be back.
   std::optional<bool> Names(const PageName& name, const std::vector<SetId>& sets) const;
-  // Whether an entry names this record of a node that belongs to `sets`, or a change under way may come to name it.
+  // Whether an entry names this record of a node that belongs to `sets`, or a change under way may
+  // come to name it.
   bool MayBeNamed(const PageName& name, const std::vector<SetId>& sets) const;
   // Versions below it were issued before this epoch.
   Version first_version() const { return first_version_; }
@@ -220,8 +229,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   bool failed_ GUARDED_BY(mutex_) = false;
 
   Version next_version_ GUARDED_BY(mutex_) = 1;
-  Version versions_end_ GUARDED_BY(mutex_) = 1;       // reserved: versions below it may be issued
-  Version versions_asked_ GUARDED_BY(mutex_) = 0;     // reservation that is in the write under way
+  Version versions_end_ GUARDED_BY(mutex_) = 1;    // reserved: versions below it may be issued
+  Version versions_asked_ GUARDED_BY(mutex_) = 0;  // reservation that is in the write under way
   Version first_version_ = 1;
 
   std::deque<QueueEntry> queue_ GUARDED_BY(mutex_);

@@ -61,7 +61,8 @@ v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end) {
   *report.mutable_process() = ToStatus(OwnUsage());
   const std::map<SpaceId, SpaceCounts> counts = front_end.Counts();
   const StatusOr<std::vector<SpaceInfo>> spaces = AwaitFor<std::vector<SpaceInfo>>(
-      kWaitMax, [&](Callback<std::vector<SpaceInfo>> done) { front_end.ListSpaces(std::move(done)); });
+      kWaitMax,
+      [&](Callback<std::vector<SpaceInfo>> done) { front_end.ListSpaces(std::move(done)); });
   if (spaces.ok()) {
     for (const SpaceInfo& space : *spaces) {
       const auto it = counts.find(space.id);

@@ -346,15 +346,15 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   const std::shared_ptr<Shard> shard_;
   const StoreCall call_;
   std::shared_ptr<Request> request_;
-  std::vector<BegunSlot> slots_;             // one a page
-  std::vector<PageCode> codes_;              // one a page
-  std::vector<SlotRecord> records_;          // placed in this round, to be logged
-  std::vector<Retired> leftovers_;           // records that no word will name
-  std::vector<size_t> no_room_;              // pages of this round that found no room in any tier
-  std::vector<BegunSlot> refused_;           // to be abandoned at the end
+  std::vector<BegunSlot> slots_;              // one a page
+  std::vector<PageCode> codes_;               // one a page
+  std::vector<SlotRecord> records_;           // placed in this round, to be logged
+  std::vector<Retired> leftovers_;            // records that no word will name
+  std::vector<size_t> no_room_;               // pages of this round that found no room in any tier
+  std::vector<BegunSlot> refused_;            // to be abandoned at the end
   PageCode refused_code_ = PageCode::kUnset;  // of a page that was refused
-  std::shared_ptr<OverlapGate::Hold> hold_;  // while pages of this round overwrite
-  int rounds_ = 0;                           // since the last that placed a page
+  std::shared_ptr<OverlapGate::Hold> hold_;   // while pages of this round overwrite
+  int rounds_ = 0;                            // since the last that placed a page
   int fruitless_ = 0;
   bool unavailable_ = false;  // some node's effect is unknown
   bool partly_put_ = false;   // some leftover's record may exist

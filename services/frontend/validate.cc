@@ -17,9 +17,8 @@ Status ValidatePage(const PageIn& page) {
     case Encoding::kZero:
       return length == 0 ? Status() : InvalidField("lengths", std::to_string(length), "0 for ZERO");
     case Encoding::kRaw:
-      return length == kPageBytes
-                 ? Status()
-                 : InvalidField("lengths", std::to_string(length), "4096 for RAW");
+      return length == kPageBytes ? Status()
+                                  : InvalidField("lengths", std::to_string(length), "4096 for RAW");
     case Encoding::kLz4:
       return length >= 1 && length < kPageBytes
                  ? Status()
@@ -33,8 +32,8 @@ Status ValidatePage(const PageIn& page) {
 
 Status ValidateWhole(const std::vector<Extent>& extents) {
   const Extent& extent = extents.front();
-  const bool aligned = extents.size() == 1 && std::has_single_bit(extent.pages) &&
-                       extent.offset % extent.pages == 0;
+  const bool aligned =
+      extents.size() == 1 && std::has_single_bit(extent.pages) && extent.offset % extent.pages == 0;
   return aligned ? Status()
                  : InvalidField("extents",
                                 std::to_string(extents.size()) + " long, the first " +

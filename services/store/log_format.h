@@ -151,10 +151,10 @@ inline std::optional<RequestRecord> DecodeRequest(std::string_view key, std::str
       !IsSoundLogValue(key, value, value.size())) {
     return std::nullopt;
   }
-  return RequestRecord{{GetBigEndian<uint64_t>(key.data() + 5),
-                        GetBigEndian<uint64_t>(key.data() + 13),
-                        GetBigEndian<uint64_t>(key.data() + 21)},
-                       std::string(value.substr(0, value.size() - 4))};
+  return RequestRecord{
+      {GetBigEndian<uint64_t>(key.data() + 5), GetBigEndian<uint64_t>(key.data() + 13),
+       GetBigEndian<uint64_t>(key.data() + 21)},
+      std::string(value.substr(0, value.size() - 4))};
 }
 
 inline std::array<char, 12> EncodeTokenValue(std::string_view key, Token token) {

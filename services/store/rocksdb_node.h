@@ -14,7 +14,7 @@
 namespace vswap {
 
 struct RocksdbNodeOptions {
-  uint64_t capacity_pages = 0;   // 0: the tier is off, every put is refused
+  uint64_t capacity_pages = 0;              // 0: the tier is off, every put is refused
   uint64_t overlap_pages = kBatchPagesMax;  // on top, for pages that replace another; see PageRoom
 };
 

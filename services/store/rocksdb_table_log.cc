@@ -206,32 +206,31 @@ StatusOr<LogReadReply> RocksdbTableLog::DoRead(ShardId id, const std::string& cu
   LogReadReply reply;
   bool more = false;
   if (!request_cursor) {
-    VSWAP_RETURN_IF_ERROR(
-        ReadKind(id, 's', cursor, limit, &more, [&](const rocksdb::Iterator& it) {
-          const auto slot = DecodeSlot(AsView(it.key()), AsView(it.value()));
-          if (slot.has_value()) {
-            reply.slots.push_back(*slot);
-          }
-          return slot.has_value();
-        }));
+    VSWAP_RETURN_IF_ERROR(ReadKind(id, 's', cursor, limit, &more, [&](const rocksdb::Iterator& it) {
+      const auto slot = DecodeSlot(AsView(it.key()), AsView(it.value()));
+      if (slot.has_value()) {
+        reply.slots.push_back(*slot);
+      }
+      return slot.has_value();
+    }));
   }
   const uint32_t left =
       std::min(kRequestsReadMax, limit - static_cast<uint32_t>(reply.slots.size()));
   if (!more) {
-    VSWAP_RETURN_IF_ERROR(ReadKind(id, 'r', request_cursor ? cursor : "", left, &more,
-                                   [&](const rocksdb::Iterator& it) {
-                                     auto request = DecodeRequest(AsView(it.key()), AsView(it.value()));
-                                     if (request.has_value()) {
-                                       reply.requests.push_back(*std::move(request));
-                                     }
-                                     return request.has_value();
-                                   }));
+    VSWAP_RETURN_IF_ERROR(ReadKind(
+        id, 'r', request_cursor ? cursor : "", left, &more, [&](const rocksdb::Iterator& it) {
+          auto request = DecodeRequest(AsView(it.key()), AsView(it.value()));
+          if (request.has_value()) {
+            reply.requests.push_back(*std::move(request));
+          }
+          return request.has_value();
+        }));
   }
   if (more) {
     const std::string last =
         reply.requests.empty()
-            ? std::string(View(EncodeSlotKey(
-                  id, {reply.slots.back().space, reply.slots.back().offset})))
+            ? std::string(
+                  View(EncodeSlotKey(id, {reply.slots.back().space, reply.slots.back().offset})))
             : std::string(View(EncodeRequestKey(id, reply.requests.back().name)));
     reply.next_cursor = last.substr(kShardBytes);
   }
@@ -242,9 +241,9 @@ Status RocksdbTableLog::ReadKind(ShardId id, char kind, const std::string& curso
                                  bool* more,
                                  const std::function<bool(const rocksdb::Iterator&)>& take) {
   const auto prefix = EncodeShardKey(id, kind);
-  const std::string from =
-      cursor.empty() ? std::string(View(prefix))
-                     : std::string(View(prefix).substr(0, kShardBytes)) + cursor;
+  const std::string from = cursor.empty()
+                               ? std::string(View(prefix))
+                               : std::string(View(prefix).substr(0, kShardBytes)) + cursor;
   const std::unique_ptr<rocksdb::Iterator> it(store_.db().NewIterator({}, store_.log()));
   it->Seek(from);
   if (!cursor.empty() && it->Valid() && it->key() == from) {
@@ -258,10 +257,10 @@ Status RocksdbTableLog::ReadKind(ShardId id, char kind, const std::string& curso
     }
     if (!take(*it)) {
       const SlotName name = DecodeSlotKey(AsView(it->key()));
-      return Damaged(id, kind == 's' ? "the record of space " + std::to_string(name.space) +
-                                           ", offset " + std::to_string(name.offset)
-                                     : "the answer to a request to space " +
-                                           std::to_string(name.space));
+      return Damaged(id, kind == 's'
+                             ? "the record of space " + std::to_string(name.space) + ", offset " +
+                                   std::to_string(name.offset)
+                             : "the answer to a request to space " + std::to_string(name.space));
     }
   }
   return FromRocksdb(it->status(), "reading the table log");

@@ -252,10 +252,10 @@ Status StoreDb::OpenRocksdb() {
   const auto cache = rocksdb::NewLRUCache(options_.block_cache_bytes);
   rocksdb::ColumnFamilyOptions pages = FamilyOptions(cache, uint64_t{16} << 20);
   pages.optimize_filters_for_hits = true;
-  // Every record has a checksum of its own, which covers its name and which every reader checks. One
-  // of RocksDB's over the block would find nothing more, but a compaction that meets a damaged block
-  // fails for good, and with it every write of the store: one flipped byte of one page would end
-  // all.
+  // Every record has a checksum of its own, which covers its name and which every reader checks.
+  // One of RocksDB's over the block would find nothing more, but a compaction that meets a damaged
+  // block fails for good, and with it every write of the store: one flipped byte of one page would
+  // end all.
   rocksdb::BlockBasedTableOptions unchecked = TableOptions(cache);
   unchecked.checksum = rocksdb::kNoChecksum;
   pages.table_factory.reset(rocksdb::NewBlockBasedTableFactory(unchecked));

@@ -8,9 +8,9 @@
 #include "tests/support/front_end_setup.h"
 
 // All orders in which a few operations on one slot can come to pass: of their arrival, of the calls
-// to nodes and log that they wait for, of a late duplicate, of a restart, of another attachment that
-// takes over. After each step and in the end a history says whether every page was right, references
-// are counted, and nodes hold what the word names and nothing else.
+// to nodes and log that they wait for, of a late duplicate, of a restart, of another attachment
+// that takes over. After each step and in the end a history says whether every page was right,
+// references are counted, and nodes hold what the word names and nothing else.
 namespace vswap {
 namespace {
 
@@ -19,8 +19,8 @@ enum class Kind : uint8_t { kStore, kFree, kLoad, kDuplicate, kAllocate };
 struct Plan {
   std::vector<Kind> ops = {};         // arrive in this order
   std::vector<size_t> repeated = {};  // of these a duplicate arrives, at any time after the first
-  bool restart = false;          // once, at any time
-  bool take_over = false;        // once, at any time
+  bool restart = false;               // once, at any time
+  bool take_over = false;             // once, at any time
   std::vector<Kind> later = {};       // by who has taken over
   bool allocated = false;
   size_t runs_max = 60000;
@@ -70,7 +70,7 @@ class Race {
     bool answered = false;
     bool resent = false;  // to another owner
     bool repeated = false;
-    size_t busy_at = 0;   // refused for the moment, when so much had been let go
+    size_t busy_at = 0;  // refused for the moment, when so much had been let go
     bool busy = false;
     RequestHeader header;
     History::Content content = 0;
@@ -93,9 +93,7 @@ class Race {
     }
     return setup_.Open("s", "h", 1);
   }
-  void HoldCalls() {
-    setup_.faults.Hold({CallKind::kPut, CallKind::kGet, CallKind::kLogWrite});
-  }
+  void HoldCalls() { setup_.faults.Hold({CallKind::kPut, CallKind::kGet, CallKind::kLogWrite}); }
 
   // --- Steps.
 
@@ -177,8 +175,8 @@ class Race {
     FrontEnd& front_end = setup_.front_end();
     switch (op->kind) {
       case Kind::kStore:
-        return front_end.Store(
-            FrontEndClient::MakeStore(op->header, {{kSlot, Bytes(op->content)}}), done);
+        return front_end.Store(FrontEndClient::MakeStore(op->header, {{kSlot, Bytes(op->content)}}),
+                               done);
       case Kind::kFree:
         return front_end.Free({op->header, {{kSlot, 1}}}, done);
       case Kind::kDuplicate:
@@ -209,8 +207,8 @@ class Race {
     if (taking_over_ && !taken_over_) {
       TakeOver();  // whoever opened tries again
     }
-    // What was under way is sent again, except what a later change of the slot was sent after: which
-    // of the two the new owner would do last is not known any more.
+    // What was under way is sent again, except what a later change of the slot was sent after:
+    // which of the two the new owner would do last is not known any more.
     for (const OpPtr& op : ops_) {
       if (!op->sent || op->answered) {
         continue;
@@ -238,16 +236,15 @@ class Race {
 
   void TakeOver() {
     taking_over_ = true;
-    setup_.front_end().Open(
-        {.name = "s", .holder = "other", .take_over = true},
-        [this, generation = generation_](const StatusOr<OpenReply>& opened) {
-          if (generation != generation_) {
-            return;
-          }
-          ASSERT_TRUE(opened.ok()) << opened.status();
-          next_client_ = std::make_unique<FrontEndClient>(*opened);
-          taken_over_ = true;
-        });
+    setup_.front_end().Open({.name = "s", .holder = "other", .take_over = true},
+                            [this, generation = generation_](const StatusOr<OpenReply>& opened) {
+                              if (generation != generation_) {
+                                return;
+                              }
+                              ASSERT_TRUE(opened.ok()) << opened.status();
+                              next_client_ = std::make_unique<FrontEndClient>(*opened);
+                              taken_over_ = true;
+                            });
   }
 
   void Repeat(const OpPtr& op) {
@@ -257,9 +254,7 @@ class Race {
 
   // --- Answers.
 
-  static bool IsBusy(const Status& status) {
-    return ReasonOf(status) == ErrorReason::kNotServing;
-  }
+  static bool IsBusy(const Status& status) { return ReasonOf(status) == ErrorReason::kNotServing; }
   void CheckFence(const Op& op, const Status& status) {
     if (!op.later && taken_over_) {
       EXPECT_EQ(ReasonOf(status), ErrorReason::kFenced) << "of an attachment that was taken over";
@@ -280,11 +275,10 @@ class Race {
     op->result = result;
     (op->later ? *next_client_ : client_).Answered(op->header);
     CheckFence(*op, result.status);
-    // Of two that were refused for the moment, the younger one may come first; the older one is told
-    // so, and was not done.
+    // Of two that were refused for the moment, the younger one may come first; the older one is
+    // told so, and was not done.
     const bool fenced = ReasonOf(result.status) == ErrorReason::kFenced;
-    const bool overtaken =
-        plan_.allocated && ReasonOf(result.status) == ErrorReason::kSuperseded;
+    const bool overtaken = plan_.allocated && ReasonOf(result.status) == ErrorReason::kSuperseded;
     const bool refused =
         fenced || overtaken || result.status.code() == StatusCode::kResourceExhausted;
     EXPECT_TRUE(refused || result.status.ok()) << result.status;
@@ -499,7 +493,8 @@ TEST(InterleavingOfEntries, FreeAllocateLoadAndARestart) {
   ExploreAll({.ops = {kF, kA, kL}, .restart = true, .allocated = true});
 }
 TEST(InterleavingOfEntries, DuplicateAndFreeOfAnAttachmentThatIsTakenOver) {
-  ExploreAll({.ops = {kD, kF}, .repeated = {1}, .take_over = true, .later = {kF}, .allocated = true});
+  ExploreAll(
+      {.ops = {kD, kF}, .repeated = {1}, .take_over = true, .later = {kF}, .allocated = true});
 }
 
 }  // namespace

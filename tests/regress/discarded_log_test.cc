@@ -7,8 +7,8 @@
 #include "tests/support/raw_client.h"
 #include "tests/support/temp_dir.h"
 
-// A table log that begins again issues the versions of the old one once more. An arena that outlived
-// it answered a load with the page of the same name from before.
+// A table log that begins again issues the versions of the old one once more. An arena that
+// outlived it answered a load with the page of the same name from before.
 namespace vswap {
 namespace {
 

@@ -9,7 +9,8 @@
 #include "services/cluster/coordinator.h"
 #include "tests/support/await.h"
 
-// What every body of Coordinator must do. A body's test, a program of its own, includes this and instantiates it:
+// What every body of Coordinator must do. A body's test, a program of its own, includes this and
+// instantiates it:
 //   INSTANTIATE_TEST_SUITE_P(Memory, CoordinatorContract,
 //   testing::Values(CoordinatorFactory(...)));
 namespace vswap {

@@ -47,17 +47,26 @@ enum class Fault : uint8_t {
 };
 
 inline const char* Name(CallKind kind) {
-  static constexpr const char* kNames[] = {"put",      "get",      "delete",          "inventory",
-                                           "log write", "log seal", "log read",       "coordinator get",
-                                           "coordinator list", "coordinator commit"};
+  static constexpr const char* kNames[] = {
+      "put",      "get",      "delete",          "inventory",        "log write",
+      "log seal", "log read", "coordinator get", "coordinator list", "coordinator commit"};
   return kNames[static_cast<size_t>(kind)];
 }
 inline const char* Name(Fault fault) {
-  static constexpr const char* kNames[] = {
-      "none",          "fail before",     "fail after",    "fail, then the effect",
-      "hold before",   "hold after",      "twice",         "twice, late",
-      "never arrives", "never answered",  "corrupt bytes", "corrupt fields",
-      "other incarnation", "short"};
+  static constexpr const char* kNames[] = {"none",
+                                           "fail before",
+                                           "fail after",
+                                           "fail, then the effect",
+                                           "hold before",
+                                           "hold after",
+                                           "twice",
+                                           "twice, late",
+                                           "never arrives",
+                                           "never answered",
+                                           "corrupt bytes",
+                                           "corrupt fields",
+                                           "other incarnation",
+                                           "short"};
   return kNames[static_cast<size_t>(fault)];
 }
 
@@ -134,8 +143,8 @@ class FaultScript {
     return !watching_ && held_kinds_.empty();
   }
 
-  // `call` may run several times. `corrupt` damages an answer; empty: the fault concerns the request
-  // and `call` has seen to it.
+  // `call` may run several times. `corrupt` damages an answer; empty: the fault concerns the
+  // request and `call` has seen to it.
   template <typename T>
   void Pass(CallKind kind, const std::function<void(Fault, Callback<T>)>& call, Callback<T> done,
             const std::function<void(Fault, T&)>& corrupt = {}) {

@@ -5,9 +5,9 @@
 
 namespace vswap {
 
-// A node in front of any other one, as a FaultScript says. Corrupt puts arrive damaged; corrupt gets
-// are answered damaged, with the code OK: what an honest body checks itself, and what its caller
-// must not rely on where it destroys something. Thread-safe.
+// A node in front of any other one, as a FaultScript says. Corrupt puts arrive damaged; corrupt
+// gets are answered damaged, with the code OK: what an honest body checks itself, and what its
+// caller must not rely on where it destroys something. Thread-safe.
 class FaultyNode : public Node {
  public:
   FaultyNode(FaultScript& script, Node& node) : script_(script), node_(node) {}

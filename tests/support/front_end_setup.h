@@ -60,9 +60,8 @@ class FrontEndSetup {
   // A front-end that was not started.
   void Make() {
     front_end_ = std::make_unique<FrontEnd>(FrontEnd::Options{.shard_count = shard_count_},
-                                            faulty_coordinator,
-                                            std::vector<TableLog*>{&faulty_log}, placement(),
-                                            executor);
+                                            faulty_coordinator, std::vector<TableLog*>{&faulty_log},
+                                            placement(), executor);
   }
   Status TryStart() {
     Make();
@@ -105,10 +104,8 @@ class FrontEndSetup {
 
   // An allocated space.
   FrontEndClient OpenAllocated(const std::string& name = "s", uint64_t pages = 1 << 20) {
-    const auto opened = TryOpen({.name = name,
-                                 .holder = "h",
-                                 .create_pages = pages,
-                                 .kind = SpaceKind::kAllocated});
+    const auto opened = TryOpen(
+        {.name = name, .holder = "h", .create_pages = pages, .kind = SpaceKind::kAllocated});
     EXPECT_TRUE(opened.ok()) << opened.status();
     return FrontEndClient(opened.ok() ? *opened : OpenReply{});
   }
@@ -178,8 +175,7 @@ class FrontEndSetup {
     });
   }
   MutationResult FreeAs(const RequestHeader& header, const std::vector<Extent>& extents) {
-    return Mutate(
-        [&](MutationDone done) { front_end_->Free({header, extents}, std::move(done)); });
+    return Mutate([&](MutationDone done) { front_end_->Free({header, extents}, std::move(done)); });
   }
   // What a call answers once the executor has nothing ready.
   MutationResult Mutate(const std::function<void(MutationDone)>& call) {
@@ -269,7 +265,9 @@ class FrontEndSetup {
   HeldNode held_physical{faulty_physical};
 
  private:
-  static MutationResult NoAnswer() { return {MakeError(StatusCode::kUnknown, "no answer"), {}, 0, {}}; }
+  static MutationResult NoAnswer() {
+    return {MakeError(StatusCode::kUnknown, "no answer"), {}, 0, {}};
+  }
 
   const uint32_t shard_count_;
   std::unique_ptr<FrontEnd> front_end_;

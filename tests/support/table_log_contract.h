@@ -9,7 +9,8 @@
 #include "services/cluster/table_log.h"
 #include "tests/support/await.h"
 
-// What every body of TableLog must do. A body's test, a program of its own, includes this and instantiates it:
+// What every body of TableLog must do. A body's test, a program of its own, includes this and
+// instantiates it:
 //   INSTANTIATE_TEST_SUITE_P(Memory, TableLogContract, testing::Values(TableLogFactory(...)));
 namespace vswap {
 

@@ -49,10 +49,9 @@ TEST(Frame, IsMadeAsProtobufWouldWriteIt) {
   const std::string expected = request.SerializeAsString();
   const std::string pages = request.store().pages();
   request.mutable_store()->clear_pages();
-  const std::string made =
-      FrameHead(request.id(), v1::ExchangeRequest::kStoreFieldNumber,
-                request.store().SerializeAsString(), pages.size()) +
-      pages;
+  const std::string made = FrameHead(request.id(), v1::ExchangeRequest::kStoreFieldNumber,
+                                     request.store().SerializeAsString(), pages.size()) +
+                           pages;
   EXPECT_EQ(made, expected);
 }
 
@@ -60,9 +59,9 @@ TEST(Frame, WithoutPagesIsWholeInItsHead) {
   v1::ExchangeRequest request;
   request.set_id(1);
   request.mutable_load()->mutable_header()->set_space(3);
-  EXPECT_EQ(FrameHead(1, v1::ExchangeRequest::kLoadFieldNumber,
-                      request.load().SerializeAsString(), 0),
-            request.SerializeAsString());
+  EXPECT_EQ(
+      FrameHead(1, v1::ExchangeRequest::kLoadFieldNumber, request.load().SerializeAsString(), 0),
+      request.SerializeAsString());
 }
 
 TEST(Frame, CutOffAnywhereIsRefusedOrStillParses) {

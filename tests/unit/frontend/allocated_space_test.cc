@@ -24,9 +24,7 @@ class AllocatedSpace : public testing::Test {
     }
     return used;
   }
-  void Reopen() {
-    client_ = FrontEndClient(*setup_.TryOpen({.name = "s", .holder = "h"}));
-  }
+  void Reopen() { client_ = FrontEndClient(*setup_.TryOpen({.name = "s", .holder = "h"})); }
 
   FrontEndSetup setup_{{.shard_count = 1}};
   FrontEndClient client_ = setup_.OpenAllocated();
@@ -50,8 +48,8 @@ TEST_F(AllocatedSpace, StoresToWhatIsNoEntryAreRefusedPageByPage) {
   const MutationResult result = setup_.Store(
       client_, {{offset, Shrinking(offset)}, {offset + 1, Shrinking(1)}, {offset + 2, ZeroPage()}});
   ASSERT_TRUE(result.status.ok());
-  EXPECT_EQ(result.codes, (std::vector<PageCode>{PageCode::kOk, PageCode::kNotFound,
-                                                 PageCode::kNotFound}));
+  EXPECT_EQ(result.codes,
+            (std::vector<PageCode>{PageCode::kOk, PageCode::kNotFound, PageCode::kNotFound}));
   EXPECT_EQ(Used(), 1u);
   EXPECT_TRUE(setup_.front_end().Idle());
 }
@@ -133,8 +131,8 @@ TEST_F(AllocatedSpace, RetriesAreAnsweredByANewOwnerUntilTheFloorHasPassedThem) 
   for (const RequestHeader& header : {allocate, duplicate, free}) {
     client_.Answered(header);
   }
-  One();    // carries the floor
-  One();    // and the log forgets with the write after it
+  One();  // carries the floor
+  One();  // and the log forgets with the write after it
   EXPECT_LE(setup_.LoggedAnswers(), 2u);
   EXPECT_EQ(ReasonOf(setup_.AllocateAs(allocate, 0, 5).status), ErrorReason::kSuperseded);
 }
@@ -215,7 +213,8 @@ TEST_F(AllocatedSpace, MovesKeepTheReferences) {
 
 TEST_F(AllocatedSpace, TheBackingQueryTellsFreeSlotsAndPrefixes) {
   const Offset offset = One(3);
-  setup_.Store(client_, {{offset, Shrinking(0)}, {offset + 1, Shrinking(1)}, {offset + 2, ZeroPage()}});
+  setup_.Store(client_,
+               {{offset, Shrinking(0)}, {offset + 1, Shrinking(1)}, {offset + 2, ZeroPage()}});
   const auto runs = setup_.front_end().Extents(client_.Next(offset), {offset, 10});
   ASSERT_TRUE(runs.ok());
   ASSERT_EQ(runs->size(), 4u);
@@ -254,12 +253,14 @@ TEST_F(AllocatedSpace, BadRequestsNameFieldAndRange) {
   EXPECT_EQ(message(setup_.Allocate(client_, 9, 65)), "count is 65, allowed: 1..64 at order 9");
   EXPECT_EQ(message(setup_.Duplicate(client_, {{0, 2}, {1, 1}})),
             "extents is slot 1 twice, allowed: each slot once");
-  EXPECT_EQ(message(setup_.Duplicate(client_, {{0, 513}})), "pages is 513, allowed: 1..512 at offset 0");
+  EXPECT_EQ(message(setup_.Duplicate(client_, {{0, 513}})),
+            "pages is 513, allowed: 1..512 at offset 0");
   FrontEndClient device = setup_.Open();
   EXPECT_EQ(setup_.Allocate(device, 0, 1).status.code(), StatusCode::kFailedPrecondition);
   EXPECT_EQ(setup_.Duplicate(device, {{0, 1}}).status.code(), StatusCode::kFailedPrecondition);
-  EXPECT_EQ(setup_.TryOpen({.name = "s", .holder = "h", .kind = SpaceKind::kDevice}).status().code(),
-            StatusCode::kFailedPrecondition);
+  EXPECT_EQ(
+      setup_.TryOpen({.name = "s", .holder = "h", .kind = SpaceKind::kDevice}).status().code(),
+      StatusCode::kFailedPrecondition);
 }
 
 // All pages of a folio or none.
@@ -282,7 +283,8 @@ class WholeStore : public testing::Test {
     return std::vector<PageCode>(pages, code);
   }
 
-  FrontEndSetup setup_{{.compressed_pages = 4, .physical_pages = 10, .overlap_pages = 8, .shard_count = 1}};
+  FrontEndSetup setup_{
+      {.compressed_pages = 4, .physical_pages = 10, .overlap_pages = 8, .shard_count = 1}};
   FrontEndClient client_ = setup_.Open();
 };
 

@@ -101,8 +101,8 @@ TEST_F(Check, FindsALogThatSaysSomethingElse) {
   ASSERT_TRUE(written);
   const CheckReport report = Run();
   EXPECT_EQ(report.problems_total, 2u);
-  EXPECT_THAT(report.problems,
-              ElementsAre(HasSubstr("slot 1: table compressed"), HasSubstr("table nothing, log zero")));
+  EXPECT_THAT(report.problems, ElementsAre(HasSubstr("slot 1: table compressed"),
+                                           HasSubstr("table nothing, log zero")));
 }
 
 TEST_F(Check, ANodeThatDoesNotAnswerIsNotJudged) {
@@ -115,9 +115,8 @@ TEST_F(Check, ANodeThatDoesNotAnswerIsNotJudged) {
 TEST_F(Check, OneAtATime) {
   int answers = 0;
   for (int i = 0; i < 2; ++i) {
-    setup_.front_end().Check([&](const StatusOr<CheckReport>& report) {
-      answers += report.ok() ? 10 : 1;
-    });
+    setup_.front_end().Check(
+        [&](const StatusOr<CheckReport>& report) { answers += report.ok() ? 10 : 1; });
   }
   EXPECT_EQ(answers, 1);
   for (int i = 0; i < 20; ++i) {

@@ -7,20 +7,21 @@
 
 // A test for each completion on every path: the path runs once to number its calls below the
 // front-end, then once for each call and each thing that may become of it. Each time: the right
-// code, the old or the new page and nothing else changed, nothing leaked, and a retry that succeeds.
+// code, the old or the new page and nothing else changed, nothing leaked, and a retry that
+// succeeds.
 namespace vswap {
 namespace {
 
 // How a path ends, as far as one call's fate decides it.
 enum class End : uint8_t {
   kOk,
-  kOldOrOk,      // refused with UNAVAILABLE, or done
+  kOldOrOk,  // refused with UNAVAILABLE, or done
   kUnavailable,
   kCorrupt,
   kDataLoss,
-  kDamaged,      // the client finds the page's checksum wrong
-  kFails,        // with a status; what it did is unknown
-  kNever,        // no answer: it stays undecided until a new owner decides
+  kDamaged,  // the client finds the page's checksum wrong
+  kFails,    // with a status; what it did is unknown
+  kNever,    // no answer: it stays undecided until a new owner decides
 };
 
 bool IsNever(Fault fault) {
@@ -34,19 +35,18 @@ bool IsHold(Fault fault) { return fault == Fault::kHoldBefore || fault == Fault:
 // Leaves litter until the next start compares tables and nodes: a put whose effect comes when the
 // node has already been told to delete it, and a listing that did not show what is there.
 bool MayLitter(CallKind kind, Fault fault) {
-  const bool late_put = kind == CallKind::kPut &&
-                        (fault == Fault::kFailThenEffect || fault == Fault::kTwiceLate);
-  const bool unlisted = kind == CallKind::kInventory &&
-                        (IsError(fault) || fault == Fault::kOtherIncarnation ||
-                         fault == Fault::kShort || fault == Fault::kCorruptFields);
+  const bool late_put =
+      kind == CallKind::kPut && (fault == Fault::kFailThenEffect || fault == Fault::kTwiceLate);
+  const bool unlisted =
+      kind == CallKind::kInventory && (IsError(fault) || fault == Fault::kOtherIncarnation ||
+                                       fault == Fault::kShort || fault == Fault::kCorruptFields);
   return late_put || unlisted;
 }
 
 std::vector<Fault> FaultsOf(CallKind kind) {
-  std::vector<Fault> faults = {
-      Fault::kFailBefore, Fault::kFailAfter, Fault::kFailThenEffect, Fault::kHoldBefore,
-      Fault::kHoldAfter,  Fault::kTwice,     Fault::kTwiceLate,      Fault::kNeverArrives,
-      Fault::kNeverAnswered};
+  std::vector<Fault> faults = {Fault::kFailBefore, Fault::kFailAfter,    Fault::kFailThenEffect,
+                               Fault::kHoldBefore, Fault::kHoldAfter,    Fault::kTwice,
+                               Fault::kTwiceLate,  Fault::kNeverArrives, Fault::kNeverAnswered};
   const auto add = [&](std::initializer_list<Fault> more) {
     faults.insert(faults.end(), more.begin(), more.end());
   };
@@ -131,7 +131,8 @@ class Stage : public FrontEndSetup {
   bool log_stuck = false;  // a write is never answered
 };
 
-// One path of the core. Its calls are judged by what they answered; unanswered ones by what there is.
+// One path of the core. Its calls are judged by what they answered; unanswered ones by what there
+// is.
 class Path {
  public:
   virtual ~Path() = default;
@@ -251,7 +252,7 @@ PageBytes MakeShrinking(Offset offset, uint64_t number) { return Shrinking(offse
 PageBytes MakeNoise(Offset offset, uint64_t number) { return Noise(offset, number); }
 PageBytes MakeZero(Offset, uint64_t) { return ZeroPage(); }
 PageBytes MakeAny(Offset offset, uint64_t number) {
-  return offset % 3 == 0 ? Shrinking(offset, number)
+  return offset % 3 == 0   ? Shrinking(offset, number)
          : offset % 3 == 1 ? Noise(offset, number)
                            : ZeroPage();
 }
@@ -377,8 +378,7 @@ TEST(Completion, StoreOfAFolio) {
 }
 TEST(Completion, StoreToEntries) {
   SweepOf<StoreTest>(StoreShape{.make = MakeAny, .before = nullptr, .pages = 4, .allocated = true});
-  SweepOf<StoreTest>(
-      StoreShape{.make = MakeNoise, .pages = 2, .whole = true, .allocated = true});
+  SweepOf<StoreTest>(StoreShape{.make = MakeNoise, .pages = 2, .whole = true, .allocated = true});
 }
 
 // --- Loads.
@@ -532,9 +532,10 @@ class FreeTest : public Path {
 
  private:
   void Fill(Stage& stage) {
-    EXPECT_EQ(stage.Store(stage.device, {{0, before_(0, 1)}, {1, before_(1, 1)}, {2, before_(2, 1)}})
-                  .codes,
-              std::vector<PageCode>(3, PageCode::kOk));
+    EXPECT_EQ(
+        stage.Store(stage.device, {{0, before_(0, 1)}, {1, before_(1, 1)}, {2, before_(2, 1)}})
+            .codes,
+        std::vector<PageCode>(3, PageCode::kOk));
   }
 
   const PageMaker before_;
@@ -614,12 +615,12 @@ class ReferencesTest : public Path {
   void ExpectResult(const MutationResult& result) {
     EXPECT_TRUE(result.status.ok()) << result.status;
     EXPECT_EQ(result.offsets.size(), kind_ == kAllocate ? 3u : 0u);
-    EXPECT_EQ(result.codes,
-              std::vector<PageCode>(kind_ == kDuplicate ? 4u : 0u, PageCode::kOk));
+    EXPECT_EQ(result.codes, std::vector<PageCode>(kind_ == kDuplicate ? 4u : 0u, PageCode::kOk));
     EXPECT_EQ(result.freed_pages, kind_ == kDrop || kind_ == kFreeLast ? 4u : 0u);
   }
   void ExpectDone(Stage& stage) {
-    const uint64_t used = used_before_ + (kind_ == kAllocate ? 6 : 0) - (kind_ == kFreeLast ? 4 : 0);
+    const uint64_t used =
+        used_before_ + (kind_ == kAllocate ? 6 : 0) - (kind_ == kFreeLast ? 4 : 0);
     EXPECT_EQ(Used(stage), used);
     const uint32_t references = kind_ == kDuplicate ? 2 : kind_ == kFreeLast ? 0 : 1;
     for (Offset i = 0; i < 4; ++i) {
@@ -668,8 +669,7 @@ class PrefetchTest : public Path {
   }
 
  private:
-  const std::shared_ptr<std::optional<Status>> answer_ =
-      std::make_shared<std::optional<Status>>();
+  const std::shared_ptr<std::optional<Status>> answer_ = std::make_shared<std::optional<Status>>();
 };
 
 TEST(Completion, Prefetch) { SweepOf<PrefetchTest>(); }
@@ -688,9 +688,7 @@ class MoveTest : public Path {
   }
   void Begin(Stage& stage) override { left_ = Move(stage, down_); }
   bool answered() const override { return left_->has_value(); }
-  End Expect(CallKind kind, Fault fault, size_t) const override {
-    return ExpectQuiet(kind, fault);
-  }
+  End Expect(CallKind kind, Fault fault, size_t) const override { return ExpectQuiet(kind, fault); }
   // However it ends: what a load finds is the page.
   void Judge(Stage& stage, End) override { ExpectPages(stage); }
   void Retry(Stage& stage) override {
@@ -890,8 +888,7 @@ class StartTest : public Path {
     stage.ExpectBystanders();
   }
 
-  const std::shared_ptr<std::optional<Status>> answer_ =
-      std::make_shared<std::optional<Status>>();
+  const std::shared_ptr<std::optional<Status>> answer_ = std::make_shared<std::optional<Status>>();
 };
 
 TEST(Completion, Start) { SweepOf<StartTest>(); }

@@ -360,7 +360,8 @@ TEST(RocksdbNode, BadBatchesAreNamed) {
     EXPECT_NE(MessageOf(status).find("allowed"), std::string_view::npos) << status;
   };
   for (const std::vector<PageName>& names :
-       {std::vector<PageName>{}, NamesFrom(0, kBatchPagesMax + 1), std::vector<PageName>{Named(1), Named(1)}}) {
+       {std::vector<PageName>{}, NamesFrom(0, kBatchPagesMax + 1),
+        std::vector<PageName>{Named(1), Named(1)}}) {
     std::vector<OwnedPage> owned;
     std::vector<PutPage> pages;
     for (const PageName& name : names) {

@@ -1,6 +1,6 @@
 // A process to be refused, or killed, by the tests of the store.
-//   store_helper open DIR [UID]     opens the store as that user; prints the status; exits 0 where OK
-//   store_helper write DIR BOOT     writes until killed; prints a line for each round answered
+//   store_helper open DIR [UID]     opens the store as that user; prints the status; exits 0 where
+//   OK store_helper write DIR BOOT     writes until killed; prints a line for each round answered
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
