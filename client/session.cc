@@ -202,6 +202,12 @@ Session::Verdict Session::Judge(const Request& request, const Answer& answer) {
 }
 
 void Session::OnMessage(Side& side, const Stream* stream, grpc::ByteBuffer& message) {
+  {
+    MutexLock lock(mutex_);
+    if (side.stream.get() != stream) {
+      return;  // late, of a stream that was given up
+    }
+  }
   Answer& answer = answer_;
   const StatusOr<ByteView> bytes = InOnePiece(message, receive_room_.bytes());
   const Status parsed = bytes.ok() ? ParseAnswer(*bytes, answer) : bytes.status();
@@ -239,6 +245,10 @@ void Session::OnMessage(Side& side, const Stream* stream, grpc::ByteBuffer& mess
     ResumeStalled();
   }
   Send(side);
+  MutexLock lock(mutex_);
+  if (side.outbox.has_waiting()) {
+    events_.Hurry();  // what waits for a moment is not to wait for an idle tick
+  }
 }
 
 void Session::ResumeStalled() {

@@ -244,6 +244,7 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
     left_.assign(suspects_.begin(), suspects_.end());
     suspects_.clear();
     verdicts_.clear();
+    unheard_ = false;
     AskMore();
   }
 
@@ -267,6 +268,10 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
     const bool usable = reply.ok() && reply->pages.size() == names.size() &&
                         reply->incarnation == Node().incarnation;
     const auto count = static_cast<uint32_t>(shards_.size());
+    if (!usable) {
+      suspects_.insert(suspects_.end(), names.begin(), names.end());
+      unheard_ = true;
+    }
     for (size_t i = 0; usable && i < names.size(); ++i) {
       const PageName& name = names[i];
       const bool held = reply->pages[i].code == PageCode::kOk;
@@ -291,6 +296,9 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
     if (!verdicts_.empty() && context_.releaser.pending() > 0) {
       report_.skipped.push_back("node " + Node().name + ": deletes are under way");
       verdicts_.clear();
+    }
+    if (unheard_) {
+      report_.skipped.push_back("node " + Node().name + ": it does not answer for some pages");
     }
     for (const std::string& verdict : verdicts_) {
       Problem("node " + Node().name + ": " + verdict);
@@ -343,6 +351,7 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
   std::vector<PageName> suspects_;
   std::deque<PageName> left_;
   std::vector<std::string> verdicts_;
+  bool unheard_ = false;
 };
 
 }  // namespace

@@ -12,7 +12,7 @@
 namespace vswap {
 
 // What a check has found. Differences that traffic explains are not in it: whatever looks wrong is
-// looked at again until it is the same twice, with a log write in between that proves ownership.
+// looked at up to three times.
 struct CheckReport {
   static constexpr size_t kProblemsMax = 100;  // of `problems`; more are only counted
 
@@ -29,9 +29,13 @@ struct CheckReport {
 // changing any of them: each entry has its record in each log replica and on each node of its set;
 // each log record and each page on a node has its entry; the counts are the sums.
 //
-// One shard and one node at a time; while it runs, a shard's entries are copied (32 bytes each) and
-// the names of a node are kept as marks in the table. `done` runs once, on the executor. One check
-// at a time, not beside a reconciliation: FrontEnd sees to that.
+// One shard and one node at a time; while it runs, the records of a shard's log are in memory
+// (about 100 bytes each), and the names of a node are kept as marks in the table. Bad at being
+// beside traffic on large shards: comparing a shard holds its lock for about a microsecond an
+// entry.
+//
+// `done` runs once, on the executor. One check at a time, not beside a reconciliation: FrontEnd
+// sees to that.
 void CheckEverything(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
                      std::vector<TableLog*> logs, std::function<void(CheckReport)> done);
 

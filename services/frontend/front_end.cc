@@ -231,7 +231,10 @@ void FrontEnd::ReadShard(std::shared_ptr<Shard> shard, std::string cursor,
                                 if (reply->next_cursor.empty()) {
                                   shard->Start(done);
                                 } else {
-                                  ReadShard(shard, reply->next_cursor, done);
+                                  // Not within this call: a log may answer at once, piece by piece.
+                                  executor_.Post([this, shard, cursor = reply->next_cursor, done] {
+                                    ReadShard(shard, cursor, done);
+                                  });
                                 }
                               });
 }

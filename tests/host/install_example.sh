@@ -23,8 +23,11 @@ libdir=$(dirname "$(find "$prefix" -name libvswap.a)")
 export PKG_CONFIG_PATH=$libdir/pkgconfig
 
 cp -r "$example" "$run_dir/example"
-cmake -S "$run_dir/example" -B "$run_dir/by_cmake" -DCMAKE_PREFIX_PATH="$prefix" > "$run_dir/cmake.log" 2>&1 &&
-  cmake --build "$run_dir/by_cmake" >> "$run_dir/cmake.log" 2>&1 || fail "by CMake: $(tail "$run_dir/cmake.log")"
+by_cmake() {
+  cmake -S "$run_dir/example" -B "$run_dir/by_cmake" -DCMAKE_PREFIX_PATH="$prefix" &&
+    cmake --build "$run_dir/by_cmake"
+}
+by_cmake > "$run_dir/cmake.log" 2>&1 || fail "by CMake: $(tail "$run_dir/cmake.log")"
 read -ra flags <<< "$(pkg-config --cflags --libs vswap)"
 g++ -std=c++20 -Wall -Wextra "$run_dir/example/example.cc" "${flags[@]}" -o "$run_dir/by_pkg_config" ||
   fail "by pkg-config"

@@ -9,6 +9,7 @@ source "$root/deploy/lib/service.sh"
 trap 'stop_service' EXIT
 trap 'exit 143' INT TERM
 make_run_dir
+# shellcheck disable=SC2034  # used by the tests
 uri="nbd+unix:///?socket=$run_dir/nbd.sock"
 
 # Nothing is left of any page: not in the table, not on a node, and the arena is down to less than 4 MiB.

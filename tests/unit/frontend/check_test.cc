@@ -112,6 +112,16 @@ TEST_F(Check, ANodeThatDoesNotAnswerIsNotJudged) {
   EXPECT_THAT(report.skipped, ElementsAre(HasSubstr("node store")));
 }
 
+TEST_F(Check, ARecordThatIsMissingIsNotOverlookedForWantOfAnAnswer) {
+  ASSERT_TRUE(setup_.physical.Drop(setup_.NameAt(client_, 2)));
+  setup_.physical.faults().get.FailBeforeEffect(1);
+  EXPECT_THAT(Run().problems, ElementsAre(HasSubstr("the record is missing")));
+  setup_.physical.faults().get.FailBeforeEffect(100);
+  const CheckReport report = Run();
+  EXPECT_THAT(report.problems, IsEmpty());
+  EXPECT_THAT(report.skipped, ElementsAre(HasSubstr("does not answer for some pages")));
+}
+
 TEST_F(Check, OneAtATime) {
   int answers = 0;
   for (int i = 0; i < 2; ++i) {
