@@ -12,7 +12,7 @@
 namespace vswap {
 
 // Finds free slots of one allocated space in one shard: for each order the client's current
-// cluster, then a partly filled cluster (the fullest that may do), then a cluster that holds
+// cluster, then a partly filled cluster (those with small runs first), then a cluster that holds
 // nothing, then another order's current one. As the kernel's per-CPU clusters do, so that what a
 // client allocates one after the other lies together.
 //
@@ -39,7 +39,7 @@ class EntryAllocator {
   std::optional<Offset> Find(const EntryTable& table, uint32_t order);
   // Slots of the cluster became free.
   void NoteFreed(const EntryTable& table, uint64_t cluster);
-  // Another client has come: its allocations begin elsewhere.
+  // Another client has come: it begins with no current clusters.
   void ForgetCurrent(const EntryTable& table);
 
  private:
