@@ -29,6 +29,8 @@ constexpr auto kStartMax = std::chrono::minutes(10);
 constexpr auto kPoll = std::chrono::milliseconds(5);
 constexpr int kStoreThreads = 4;
 constexpr int kLogThreads = 2;
+// Of what a nearly full arena holds, this much is written back at a time.
+constexpr double kWritebackPart = 0.05;
 
 int ComputeThreads(uint64_t wanted) {
   return static_cast<int>(wanted != 0 ? wanted : std::max(2u, std::thread::hardware_concurrency()));
@@ -43,6 +45,11 @@ std::string Numbered(const char* prefix, uint32_t number) {
 std::string HostName() {
   char name[256] = {};
   return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+}
+
+Writeback::Options WritebackAt(uint64_t percent) {
+  const double start = static_cast<double>(percent) / 100;
+  return {.start = start, .end = start * (1 - kWritebackPart)};
 }
 
 // False where the time was over first.
@@ -270,9 +277,13 @@ Status Standalone::Parts::StartFrontEnd() {
   placement.AddNode({kCompressorNode, Tier::kCompressed, "compressor-1", arena_->incarnation(),
                      compressor_node_.get()});
   placement.AddSet(kCompressorSet, Tier::kCompressed, {kCompressorNode});
-  front_end_ = std::make_unique<FrontEnd>(
-      FrontEnd::Options{.shard_count = static_cast<uint32_t>(options_.shards)}, *coordinator_,
-      std::vector<TableLog*>{table_log_.get()}, std::move(placement), compute_);
+  FrontEnd::Options options{.shard_count = static_cast<uint32_t>(options_.shards)};
+  if (options_.writeback_percent < 100) {
+    options.writeback = WritebackAt(options_.writeback_percent);
+  }
+  front_end_ = std::make_unique<FrontEnd>(std::move(options), *coordinator_,
+                                          std::vector<TableLog*>{table_log_.get()},
+                                          std::move(placement), compute_);
   StatusOr<std::unique_ptr<Serving>> serving =
       Serving::Listen(options_.listen, options_.metrics_listen, *front_end_, clock_);
   if (!serving.ok()) {

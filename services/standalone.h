@@ -17,6 +17,7 @@ struct StandaloneOptions {
   uint64_t block_cache = uint64_t{64} << 20;    // bytes
   uint64_t shards = 64;                         // of a new data directory
   uint64_t threads = 0;                         // 0: as many as processors
+  uint64_t writeback_percent = 95;              // fill of the arena; 100: off
   uint64_t drain_seconds = 30;                  // less than clients are patient: 60
   bool keep_arena = false;
   bool allow_swappable = false;

@@ -36,6 +36,8 @@ void Declare(Settings& settings, StandaloneOptions& options, std::string& log_le
   settings.Count("shards", options.shards, 1, 4096, "shards of the table; of a new data-dir only");
   settings.Count("threads", options.threads, 0, 1024,
                  "threads that compress and decide; 0: as many as processors");
+  settings.Count("writeback-percent", options.writeback_percent, 1, 100,
+                 "how full memory-max may get before cold pages go to the store; 100: any");
   settings.Count("drain-seconds", options.drain_seconds, 0, 86400,
                  "how long SIGTERM may take to finish requests and move pages");
   settings.Flag("keep-arena", options.keep_arena,

@@ -93,6 +93,7 @@ std::string ToJson(const v1::GetStatusResponse& status) {
                              {"pages_capacity", node.pages_capacity()},
                              {"payload_bytes", node.payload_bytes()},
                              {"used_bytes", node.used_bytes()},
+                             {"occupied_bytes", node.occupied_bytes()},
                              {"capacity_bytes", node.capacity_bytes()},
                              {"corrupt_pages", node.corrupt_pages()},
                              {"background_errors", node.background_errors()}});

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -73,9 +74,19 @@ struct NodeStatistics {
   uint64_t payload_bytes = 0;      // sum of stored bytes
   uint64_t used_bytes = 0;         // memory or disk in use, all overhead included
   uint64_t capacity_bytes = 0;     // 0: no limit in bytes
+  uint64_t occupied_bytes = 0;     // what new pages cannot have
   uint64_t corrupt_pages = 0;      // since its start: records found damaged
   uint64_t background_errors = 0;  // since its start: of its storage engine
 };
+
+// The part of a node's limits that is taken, 0..1; 0 where it has none.
+inline double FillOf(const NodeStatistics& statistics) {
+  const auto part = [](uint64_t taken, uint64_t limit) {
+    return limit == 0 ? 0 : static_cast<double>(taken) / static_cast<double>(limit);
+  };
+  return std::max(part(statistics.pages, statistics.pages_capacity),
+                  part(statistics.occupied_bytes, statistics.capacity_bytes));
+}
 
 template <typename T>
 using Callback = std::function<void(StatusOr<T>)>;

@@ -112,6 +112,7 @@ NodeService::Reactor* NodeService::Statistics(Context* context, const v1::Statis
       response->set_payload_bytes(statistics->payload_bytes);
       response->set_used_bytes(statistics->used_bytes);
       response->set_capacity_bytes(statistics->capacity_bytes);
+      response->set_occupied_bytes(statistics->occupied_bytes);
       response->set_corrupt_pages(statistics->corrupt_pages);
       response->set_background_errors(statistics->background_errors);
     }

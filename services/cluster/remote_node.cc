@@ -52,6 +52,7 @@ NodeStatistics ToStatistics(const v1::StatisticsResponse& response) {
           .payload_bytes = response.payload_bytes(),
           .used_bytes = response.used_bytes(),
           .capacity_bytes = response.capacity_bytes(),
+          .occupied_bytes = response.occupied_bytes(),
           .corrupt_pages = response.corrupt_pages(),
           .background_errors = response.background_errors()};
 }

@@ -22,6 +22,18 @@ uint64_t ArenaRoom::UsedBytes(const ChunkPool& blocks, const ChunkPool& slots) c
   return fixed_bytes + blocks.chunks() * slab_bytes + slots.chunks() * hunk_bytes;
 }
 
+uint64_t ArenaRoom::OccupiedBytes(const ChunkPool& blocks, const ChunkPool& slots) const {
+  const uint64_t held = fixed_bytes + (blocks.chunks() - blocks.empty_chunks()) * slab_bytes +
+                        (slots.chunks() - slots.empty_chunks()) * hunk_bytes;
+  const uint64_t growth = held < limit_bytes ? limit_bytes - held : 0;
+  if (PartlyFree(slots) <= reserve_slots && growth < hunk_bytes) {
+    return limit_bytes;
+  }
+  const uint64_t free_blocks = growth / slab_bytes * blocks.items_per_chunk() + PartlyFree(blocks);
+  const uint64_t ordinary = free_blocks - std::min(free_blocks, reserve_blocks);
+  return limit_bytes - std::min(limit_bytes, ordinary * slab_bytes / blocks.items_per_chunk());
+}
+
 bool ArenaRoom::Admits(const ChunkPool& blocks, const ChunkPool& slots, uint32_t needed_blocks,
                        uint32_t replaced_blocks) const {
   if (replaced_blocks >= needed_blocks) {

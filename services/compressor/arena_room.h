@@ -28,6 +28,9 @@ struct ArenaRoom {
   uint64_t reserve_slots = 0;
 
   uint64_t UsedBytes(const ChunkPool& blocks, const ChunkPool& slots) const;
+  // Of the limit, what ordinary puts cannot have: all but free blocks and whole slabs that may
+  // still be made, less the reserve.
+  uint64_t OccupiedBytes(const ChunkPool& blocks, const ChunkPool& slots) const;
   // Whether a page of so many blocks may be added (and one slot), which replaces one of
   // `replaced_blocks` (0: none).
   bool Admits(const ChunkPool& blocks, const ChunkPool& slots, uint32_t needed_blocks,

@@ -177,6 +177,7 @@ void CompressorNode::Statistics(Callback<NodeStatistics> done) {
                       .payload_bytes = arena.payload_bytes,
                       .used_bytes = arena.used_bytes,
                       .capacity_bytes = arena.capacity_bytes,
+                      .occupied_bytes = arena.occupied_bytes,
                       .corrupt_pages = corrupt_pages()});
 }
 

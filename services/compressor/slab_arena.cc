@@ -377,7 +377,7 @@ std::optional<uint32_t> SlabArena::List(uint32_t slot, uint32_t limit,
 ArenaStatistics SlabArena::Statistics() const {
   MutexLock lock(mutex_);
   return {slots_.pages(), slots_.payload_bytes(), room_.UsedBytes(blocks_, slots_.pool()),
-          room_.limit_bytes};
+          room_.limit_bytes, room_.OccupiedBytes(blocks_, slots_.pool())};
 }
 
 }  // namespace vswap

@@ -46,6 +46,7 @@ struct ArenaStatistics {
   uint64_t payload_bytes = 0;
   uint64_t used_bytes = 0;      // slabs, hunks and index
   uint64_t capacity_bytes = 0;  // the limit that holds
+  uint64_t occupied_bytes = 0;  // what ordinary puts cannot have
 };
 
 // Records in memory that outlives the process: blocks of 256 bytes in a sparse file on tmpfs, each

@@ -30,7 +30,8 @@ namespace vswap {
 //
 //   stored bytes: 1..4096 for compressed, physical and lost; else 0.
 //   refs: references to the entry, 1..255; 0: no entry. In device spaces 1, and 0 for none.
-//   flags: bit 24 (never logged): seen in its node's inventory by the reconciliation under way.
+//   flags, never logged: bit 24: seen in its node's inventory by the reconciliation under way; bit
+//   25: loaded since the writeback last looked.
 enum class Backing : uint8_t { kNone = 0, kZero = 1, kCompressed = 2, kPhysical = 3, kLost = 4 };
 
 class Word {
@@ -76,10 +77,17 @@ class Companion {
   constexpr Companion WithSeen(bool seen) const {
     return Companion(seen ? bits_ | kSeen : bits_ & ~kSeen);
   }
+  constexpr bool loaded() const { return (bits_ & kLoaded) != 0; }
+  constexpr Companion WithLoaded(bool loaded) const {
+    return Companion(loaded ? bits_ | kLoaded : bits_ & ~kLoaded);
+  }
+  // Without what is never logged.
+  constexpr Companion Logged() const { return Companion(bits_ & ~(kSeen | kLoaded)); }
   constexpr bool operator==(const Companion&) const = default;
 
  private:
   static constexpr uint32_t kSeen = 1u << 24;
+  static constexpr uint32_t kLoaded = 1u << 25;
   uint32_t bits_ = 0;
 };
 

@@ -34,11 +34,11 @@ std::string Describe(const Entry& entry) {
 }
 
 Entry EntryOf(const SlotRecord& record) {
-  return {Word(record.word), Companion(record.companion).WithSeen(false)};
+  return {Word(record.word), Companion(record.companion).Logged()};
 }
 
 bool Same(const Entry& a, const Entry& b) {
-  return a.word == b.word && a.companion.WithSeen(false) == b.companion.WithSeen(false);
+  return a.word == b.word && a.companion.Logged() == b.companion.Logged();
 }
 
 class CheckJob : public std::enable_shared_from_this<CheckJob> {

@@ -24,8 +24,10 @@ struct FrontEndCounters {
   std::atomic<uint64_t> duplicated{0};
   std::atomic<uint64_t> prefetched{0};
   std::atomic<uint64_t> moved{0};
-  std::atomic<uint64_t> bytes_in{0};   // page bytes received with stores
-  std::atomic<uint64_t> bytes_out{0};  // page bytes sent with loads
+  std::atomic<uint64_t> written_back{0};      // of the moved: to the physical tier, to make room
+  std::atomic<uint64_t> writeback_sleeps{0};  // looks that found the physical tier without room
+  std::atomic<uint64_t> bytes_in{0};          // page bytes received with stores
+  std::atomic<uint64_t> bytes_out{0};         // page bytes sent with loads
   std::atomic<uint64_t> rejected_no_room{0};
   std::atomic<uint64_t> rejected_invalid{0};
   std::atomic<uint64_t> rejected_corrupt{0};

@@ -48,7 +48,7 @@ SlotRecord Dropped(SpaceId space, const BegunSlot& slot) {
   const uint32_t references = entry.companion.references();
   if (references > 1) {
     return {space, slot.offset, entry.word.bits(),
-            entry.companion.WithSeen(false).WithReferences(references - 1).bits()};
+            entry.companion.Logged().WithReferences(references - 1).bits()};
   }
   return {space, slot.offset, NoneWord(slot).bits(), 0};
 }
@@ -113,7 +113,7 @@ void DuplicatePages(const FrontEndContext& context, std::shared_ptr<Shard> shard
     change.slots.push_back(slot);
     change.records.push_back(
         {call.header.space, slot.offset, entry.word.bits(),
-         entry.companion.WithSeen(false).WithReferences(entry.companion.references() + 1).bits()});
+         entry.companion.Logged().WithReferences(entry.companion.references() + 1).bits()});
   }
   context.counters.duplicated += change.slots.size();
   Log(context, shard, request, std::move(change));

@@ -66,6 +66,50 @@ void EntryTable::MarkSeen(SpaceId space, Offset offset, bool seen) {
   DropIfEmpty(cluster, space, offset);
 }
 
+Entry EntryTable::Touch(SpaceId space, Offset offset) {
+  if (Find(space, offset) == nullptr) {
+    return {};
+  }
+  const uint64_t slot = offset % kClusterSlots;
+  const Entry entry{last_cluster_->words[slot], last_cluster_->companions[slot]};
+  if (entry.word.kind() == Backing::kCompressed && !entry.companion.loaded()) {
+    last_cluster_->companions[slot] = entry.companion.WithLoaded(true);
+  }
+  return entry;
+}
+
+std::vector<NamedEntry> EntryTable::TakeColdest(const std::vector<SetId>& sets, size_t count) {
+  const auto by_version = [](const NamedEntry& entry) { return entry.entry.word.version(); };
+  std::vector<NamedEntry> coldest;
+  const auto keep_oldest = [&] {
+    if (coldest.size() > count) {
+      std::ranges::nth_element(coldest, coldest.begin() + static_cast<ptrdiff_t>(count), {},
+                               by_version);
+      coldest.resize(count);
+    }
+  };
+  for (const auto& [key, cluster] : clusters_) {
+    for (uint32_t slot = 0; slot < kClusterSlots; ++slot) {
+      const Word word = cluster->words[slot];
+      if (word.kind() != Backing::kCompressed ||
+          std::ranges::find(sets, word.set()) == sets.end()) {
+        continue;
+      }
+      Companion& companion = cluster->companions[slot];
+      if (companion.loaded()) {
+        companion = companion.WithLoaded(false);
+        continue;
+      }
+      coldest.push_back({key.space, key.cluster * kClusterSlots + slot, {word, companion}});
+      if (coldest.size() >= 2 * count + kClusterSlots) {
+        keep_oldest();
+      }
+    }
+  }
+  keep_oldest();
+  return coldest;
+}
+
 EntryTable::InFlight& EntryTable::InFlightOf(SpaceId space, Offset offset) {
   Cluster& cluster = FindOrMake(space, offset);
   if (!cluster.in_flight) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "services/common/ids.h"
@@ -31,6 +32,12 @@ struct SpaceCounts {
   bool operator==(const SpaceCounts&) const = default;
 };
 
+struct NamedEntry {
+  SpaceId space = 0;
+  Offset offset = 0;
+  Entry entry;
+};
+
 // The entries of one shard: clusters of 512 slots, which exist only while they hold a word or a
 // change under way.
 //
@@ -54,6 +61,12 @@ class EntryTable {
   void MarkSeen(SpaceId space, Offset offset, bool seen);
   // Clears all of them.
   void ClearSeen();
+
+  // Notes that the page was loaded: it is warm. Returns the entry.
+  Entry Touch(SpaceId space, Offset offset);
+  // The `count` oldest (by version) of the compressed entries on one of `sets` that were not loaded
+  // since the last call; none of these counts as loaded afterwards. Costs what the table holds.
+  std::vector<NamedEntry> TakeColdest(const std::vector<SetId>& sets, size_t count);
 
   // Adds the entry to the counts (sign +1) or takes it away (-1).
   static void AddTo(const Entry& entry, int64_t sign, SpaceCounts* counts);

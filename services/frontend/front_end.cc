@@ -155,6 +155,9 @@ void FrontEnd::TakeShards(uint32_t shard_count, std::function<void(Status)> done
           shards_.push_back(std::make_shared<Shard>(
               Shard::Options{.id = id, .epoch = record.epoch()}, log_replicas_, executor_));
         }
+        if (options_.writeback) {
+          writeback_ = std::make_shared<Writeback>(*options_.writeback, context_, shards_);
+        }
         coordinator_.Commit(std::move(take), [this, done](StatusOr<TransactionReply> reply) {
           if (!reply.ok() || !reply->succeeded) {
             return done(reply.ok() ? MakeError(StatusCode::kAborted,
@@ -187,6 +190,9 @@ void FrontEnd::StartShards(std::function<void(Status)> done) {
       serving_ = true;
       done(Status());
       Reconcile(context_, shards_, [this] { reconciled_ = true; });
+      if (writeback_ != nullptr) {
+        writeback_->Start();
+      }
     });
   };
   const auto gather = std::make_shared<Gather>(shards_.size(), finish);
@@ -241,6 +247,9 @@ void FrontEnd::ReadShard(std::shared_ptr<Shard> shard, std::string cursor,
 
 void FrontEnd::Stop() {
   serving_ = false;
+  if (writeback_ != nullptr) {
+    writeback_->Stop();
+  }
   for (const auto& shard : shards_) {
     shard->Stop();
   }
@@ -576,7 +585,8 @@ StatusOr<std::vector<BackingRun>> FrontEnd::Extents(const RequestHeader& header,
 }
 
 void FrontEnd::MoveAll(Tier from, Tier to, std::function<void(uint64_t)> done) {
-  MovePages(context_, shards_, from, to, std::move(done));
+  MovePages(context_, shards_, AllOf(from), to,
+            [done = std::move(done)](const MoveResult& result) { done(result.left); });
 }
 
 void FrontEnd::Check(Callback<CheckReport> done) {

@@ -15,6 +15,7 @@
 #include "services/frontend/placement.h"
 #include "services/frontend/shard.h"
 #include "services/frontend/store_path.h"
+#include "services/frontend/writeback.h"
 
 namespace vswap {
 
@@ -62,6 +63,7 @@ class FrontEnd {
   struct Options {
     std::string id = "frontend-1";
     uint32_t shard_count = 64;  // of a new cluster; an existing one keeps its own
+    std::optional<Writeback::Options> writeback = std::nullopt;  // none: it is off
     // Name lengths, as in the protocol.
     static constexpr size_t kNameBytesMax = 255;
   };
@@ -135,6 +137,7 @@ class FrontEnd {
   const FrontEndContext context_;
 
   std::vector<std::shared_ptr<Shard>> shards_;  // fixed once started
+  std::shared_ptr<Writeback> writeback_;        // as well; null: off
   mutable Mutex mutex_;
   std::map<SpaceId, SpaceInfo> spaces_ GUARDED_BY(mutex_);
   std::atomic<bool> started_{false};  // from then on the shards can be looked at

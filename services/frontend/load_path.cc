@@ -42,7 +42,10 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
       done_({std::move(status), {}, {}});
       return;
     }
-    const std::vector<Entry> entries = shard_->Lookup(call_.header.space, call_.extents);
+    const std::vector<Entry> entries =
+        call_.header.lane == Lane::kDemand
+            ? shard_->LookupForLoad(call_.header.space, call_.extents)
+            : shard_->Lookup(call_.header.space, call_.extents);
     if (call_.unmixed && !AllSame(entries)) {
       ++context_.counters.loads_mixed;
       done_({MakeError(ErrorReason::kMixed, "the slots have different backings"), {}, {}});
@@ -236,7 +239,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
     const Word word = page.entry.word;
     const SlotRecord record{call_.header.space, page.offset,
                             Word(kind, word.set(), word.version()).bits(),
-                            page.entry.companion.WithSeen(false).bits()};
+                            page.entry.companion.Logged().bits()};
     const std::vector<bool> marked =
         shard_->EnqueueIfUnchanged({{word, record}}, [](Status, const std::vector<Retired>&) {});
     counter += marked[0] ? 1 : 0;

@@ -11,28 +11,23 @@ namespace {
 
 class MoveJob : public std::enable_shared_from_this<MoveJob> {
  public:
-  MoveJob(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards, Tier from,
-          Tier to, std::function<void(uint64_t)> done)
+  MoveJob(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
+          MoveSource source, Tier to, std::function<void(const MoveResult&)> done)
       : context_(context),
         shards_(std::move(shards)),
-        from_(from == Tier::kCompressed ? Backing::kCompressed : Backing::kPhysical),
+        source_(std::move(source)),
         to_(to),
         done_(std::move(done)) {}
 
   void Start() {
     target_ = context_.placement.Choose(to_);
-    full_ = !target_;
+    result_.no_room = !target_;
     NextShard();
   }
 
  private:
-  struct Source {
-    SpaceId space = 0;
-    Offset offset = 0;
-    Entry entry;
-  };
   struct Batch {
-    std::vector<Source> sources;
+    std::vector<NamedEntry> sources;
     Version first_version = 0;
     StatusOr<GetReply> got;
     std::vector<size_t> put;  // indices of the pages that were put
@@ -40,25 +35,20 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
 
   void NextShard() {
     if (shard_index_ == shards_.size()) {
-      done_(left_);
+      done_(result_);
       return;
     }
-    sources_.clear();
-    Current().Inspect([this](const EntryTable& table) {
-      table.ForEach([this](SpaceId space, Offset offset, const Entry& entry) {
-        if (entry.word.kind() == from_) {
-          sources_.push_back({space, offset, entry});
-        }
-      });
+    sources_ = source_(Current());
+    // By set, so that a batch has one source node; the oldest last, which is the first to go.
+    std::ranges::sort(sources_, std::greater(), [](const NamedEntry& source) {
+      return std::pair(source.entry.word.set(), source.entry.word.version());
     });
-    // By set, so that a batch has one source.
-    std::ranges::sort(sources_, {}, [](const Source& s) { return s.entry.word.set(); });
     NextBatch();
   }
 
   void NextBatch() {
-    if (full_) {
-      left_ += sources_.size();
+    if (result_.no_room) {
+      result_.left += sources_.size();
       sources_.clear();
     }
     if (sources_.empty()) {
@@ -80,7 +70,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     }
     batch->first_version = *first;
     std::vector<PageName> names;
-    for (const Source& source : batch->sources) {
+    for (const NamedEntry& source : batch->sources) {
       names.push_back({source.space, source.offset, source.entry.word.version()});
     }
     nodes.front()->node->Get(std::move(names), Lane::kBackground,
@@ -92,7 +82,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
 
   // The copy gets a checksum of its own under its new name, and the original is deleted: damage
   // that is not found now would be sealed in.
-  static bool IsSound(const Source& source, const GetReply& got, const GotPage& page) {
+  static bool IsSound(const NamedEntry& source, const GetReply& got, const GotPage& page) {
     return RecordChecksum({source.space, source.offset, source.entry.word.version()}, page.stamp,
                           page.page_checksum, page.encoding,
                           got.BytesOf(page)) == page.record_checksum;
@@ -103,7 +93,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     const bool usable = batch->got.ok() && batch->got->pages.size() == batch->sources.size();
     for (size_t i = 0; usable && i < batch->sources.size(); ++i) {
       const GotPage& page = batch->got->pages[i];
-      const Source& source = batch->sources[i];
+      const NamedEntry& source = batch->sources[i];
       if (page.code != PageCode::kOk || !IsSound(source, *batch->got, page)) {
         continue;
       }
@@ -133,7 +123,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     std::vector<Retired> unwanted;
     for (size_t k = 0; k < outcomes.size(); ++k) {
       const size_t i = batch->put[k];
-      const Source& source = batch->sources[i];
+      const NamedEntry& source = batch->sources[i];
       const Version version = batch->first_version + i;
       if (outcomes[k].code == PageCode::kOk) {
         const Backing kind = to_ == Tier::kCompressed ? Backing::kCompressed : Backing::kPhysical;
@@ -141,7 +131,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
                            {source.space, source.offset, Word(kind, *target_, version).bits(),
                             Companion::Stored(outcomes[k].stored_bytes).bits()}});
       } else {
-        full_ = full_ || outcomes[k].code == PageCode::kResourceExhausted;
+        result_.no_room |= outcomes[k].code == PageCode::kResourceExhausted;
         unwanted.push_back({*target_, {source.space, source.offset, version}});
       }
     }
@@ -163,7 +153,8 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
   }
 
   void EndBatch(const Batch& batch, size_t moved) {
-    left_ += batch.sources.size() - moved;
+    result_.moved += moved;
+    result_.left += batch.sources.size() - moved;
     context_.executor.Post([self = shared_from_this()] { self->NextBatch(); });
   }
 
@@ -171,21 +162,36 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
 
   const FrontEndContext context_;
   const std::vector<std::shared_ptr<Shard>> shards_;
-  const Backing from_;
+  const MoveSource source_;
   const Tier to_;
-  const std::function<void(uint64_t)> done_;
+  const std::function<void(const MoveResult&)> done_;
   std::optional<SetId> target_;
-  std::vector<Source> sources_;
+  std::vector<NamedEntry> sources_;
   size_t shard_index_ = 0;
-  uint64_t left_ = 0;
-  bool full_ = false;
+  MoveResult result_;
 };
 
 }  // namespace
 
+MoveSource AllOf(Tier tier) {
+  const Backing kind = tier == Tier::kCompressed ? Backing::kCompressed : Backing::kPhysical;
+  return [kind](const Shard& shard) {
+    std::vector<NamedEntry> all;
+    shard.Inspect([&](const EntryTable& table) {
+      table.ForEach([&](SpaceId space, Offset offset, const Entry& entry) {
+        if (entry.word.kind() == kind) {
+          all.push_back({space, offset, entry});
+        }
+      });
+    });
+    return all;
+  };
+}
+
 void MovePages(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-               Tier from, Tier to, std::function<void(uint64_t)> done) {
-  std::make_shared<MoveJob>(context, std::move(shards), from, to, std::move(done))->Start();
+               MoveSource source, Tier to, std::function<void(const MoveResult&)> done) {
+  std::make_shared<MoveJob>(context, std::move(shards), std::move(source), to, std::move(done))
+      ->Start();
 }
 
 }  // namespace vswap

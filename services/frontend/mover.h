@@ -9,13 +9,25 @@
 
 namespace vswap {
 
+// The pages of a shard that are to be moved; asked for once a shard, when its turn has come.
+using MoveSource = std::function<std::vector<NamedEntry>(Shard&)>;
+// Every page of the tier.
+MoveSource AllOf(Tier tier);
+
+struct MoveResult {
+  uint64_t moved = 0;
+  uint64_t left = 0;     // pages of the source that stayed
+  bool no_room = false;  // the target refused for want of room: then nothing more was tried
+};
+
 // The one mechanism that changes what backs a page without the host noticing: copy as stored, node
 // to node, under a new version; publish only if the whole word is unchanged; retire the old record.
 //
-// Moves every page of tier `from` to a set of tier `to`, in batches, one at a time, until none is
-// left or the target refuses for want of room. `done` gets the number of pages that stayed. Pages
-// that are being changed meanwhile count as stayed; a failed copy leaves the page where it was.
+// Moves the pages of the source to a set of tier `to`, in batches, one at a time, until none is
+// left or the target has no room. A target has its room reserved before a byte is written: a node's
+// Put begins with that. Pages that are being changed meanwhile stay; a failed copy leaves the page
+// where it was.
 void MovePages(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-               Tier from, Tier to, std::function<void(uint64_t left)> done);
+               MoveSource source, Tier to, std::function<void(const MoveResult&)> done);
 
 }  // namespace vswap

@@ -1,6 +1,7 @@
 #include "services/frontend/shard.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace vswap {
@@ -465,6 +466,27 @@ std::vector<Entry> Shard::Lookup(SpaceId space, const std::vector<Extent>& exten
     }
   }
   return entries;
+}
+
+std::vector<Entry> Shard::LookupForLoad(SpaceId space, const std::vector<Extent>& extents) {
+  std::vector<Entry> entries;
+  MutexLock lock(mutex_);
+  for (const Extent& extent : extents) {
+    for (uint32_t i = 0; i < extent.pages; ++i) {
+      entries.push_back(table_.Touch(space, extent.offset + i));
+    }
+  }
+  return entries;
+}
+
+std::vector<NamedEntry> Shard::TakeColdest(const std::vector<SetId>& sets, double part) {
+  MutexLock lock(mutex_);
+  SpaceCounts sum;
+  for (const auto& [space, counts] : table_.counts()) {
+    sum += counts;
+  }
+  const double count = std::ceil(part * static_cast<double>(sum.compressed_pages));
+  return table_.TakeColdest(sets, static_cast<size_t>(count));
 }
 
 void Shard::Inspect(const std::function<void(const EntryTable&)>& visit) const {

@@ -150,6 +150,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   Status CheckRead(const RequestHeader& header) const;
   Entry Lookup(SpaceId space, Offset offset) const;
   std::vector<Entry> Lookup(SpaceId space, const std::vector<Extent>& extents) const;
+  // The same, for a load that a host waits for: the pages are warm from now on.
+  std::vector<Entry> LookupForLoad(SpaceId space, const std::vector<Extent>& extents);
 
   // For reconciliation and moves. Runs `visit` under the lock: it must be short and must not call
   // the shard.
@@ -157,6 +159,9 @@ class Shard : public std::enable_shared_from_this<Shard> {
   void MarkSeen(SpaceId space, Offset offset, Version version);
   // Of all entries; costs what the table holds.
   void ClearSeen();
+  // So many of the compressed pages on these sets as are `part` (0..1) of the shard's, the coldest
+  // first (see EntryTable::TakeColdest); at least one where there are any.
+  std::vector<NamedEntry> TakeColdest(const std::vector<SetId>& sets, double part);
   // Whether an entry names this record of a node that belongs to `sets`. Empty: it cannot be told,
   // since its slot is being changed, or since it is the record of a lost page, which may be back.
   std::optional<bool> Names(const PageName& name, const std::vector<SetId>& sets) const;

@@ -22,6 +22,7 @@ v1::NodeStatus ToStatus(const Placement::Member& member, const NodeStatistics& s
   status.set_payload_bytes(statistics.payload_bytes);
   status.set_used_bytes(statistics.used_bytes);
   status.set_capacity_bytes(statistics.capacity_bytes);
+  status.set_occupied_bytes(statistics.occupied_bytes);
   status.set_corrupt_pages(statistics.corrupt_pages);
   status.set_background_errors(statistics.background_errors);
   return status;

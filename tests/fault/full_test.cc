@@ -235,5 +235,55 @@ TEST_F(Full, ItCanBeOverwrittenForEverByPagesThatShrinkNoWorse) {
   FreeAllAndExpectEmpty();
 }
 
+// More than the compressed tier holds, then a store of a thousand pages.
+TEST(Writeback, ColdPagesMakeRoomInMemoryForNewOnes) {
+  constexpr uint64_t kPages = 12000;  // 18 MiB in the arena
+  constexpr uint64_t kBatch = 100;
+  Service service{{"--memory-max", "8MiB", "--capacity-pages", "20000", "--block-cache", "1MiB"}};
+  const auto client = service.Open("space", kPages);
+  const auto content = [](Offset offset) { return NoisyPage(offset + 1, kText); };
+  for (Offset first = 0; first < kPages; first += kBatch) {
+    PageBytes bytes;
+    for (Offset offset = first; offset < first + kBatch; ++offset) {
+      const PageBytes page = content(offset);
+      bytes.insert(bytes.end(), page.begin(), page.end());
+    }
+    ASSERT_TRUE(client->Store(first, bytes).AllOk());
+    if (first == kPages - 1000) {
+      // The writer was faster than the writeback; what it wrote last finds room in memory again.
+      ASSERT_TRUE(PollUntil([&] {
+        return service.Metric(
+                   "vswap_node_occupied_bytes{node=\"compressor-1\",tier=\"compressed\"}") <
+               (uint64_t{8} << 20) * 96 / 100;
+      }));
+    }
+  }
+  EXPECT_GT(service.Metric("vswap_writebacks_total"), 0u);
+  const auto kind_at = [&](Offset offset) {
+    const auto run = client->Backing(offset, 1);
+    EXPECT_TRUE(run.ok()) << run.status();
+    return run.ok() ? run->kind : BackingKind::kUnset;
+  };
+  for (Offset i = 0; i < 1000; ++i) {
+    EXPECT_EQ(kind_at(i), BackingKind::kPhysical) << i;
+  }
+  uint64_t in_memory = 0;
+  for (Offset i = kPages - 1000; i < kPages; ++i) {
+    in_memory += kind_at(i) == BackingKind::kCompressed ? 1 : 0;
+  }
+  EXPECT_GT(in_memory, 100u);  // 4 % of 8 MiB hold 200
+  for (Offset first = 0; first < kPages; first += kBatch) {
+    PageBytes bytes(kBatch * kPageBytes);
+    ASSERT_TRUE(client->Load(first, bytes).AllOk());
+    for (Offset i = 0; i < kBatch; ++i) {
+      const auto begin = bytes.begin() + static_cast<ptrdiff_t>(i * kPageBytes);
+      const PageBytes expected = content(first + i);
+      ASSERT_TRUE(std::equal(expected.begin(), expected.end(), begin)) << first + i;
+    }
+  }
+  EXPECT_TRUE(client->Free(0, kPages).ok());
+  service.ExpectEmpty();
+}
+
 }  // namespace
 }  // namespace vswap

@@ -32,6 +32,7 @@ class FrontEndSetup {
     uint64_t physical_pages = 1 << 20;
     uint64_t overlap_pages = 16;
     uint32_t shard_count = 2;
+    std::optional<Writeback::Options> writeback = std::nullopt;
   };
 
   FrontEndSetup() : FrontEndSetup(Options()) {}
@@ -44,7 +45,8 @@ class FrontEndSetup {
                   .capacity_pages = options.physical_pages,
                   .overlap_pages = options.overlap_pages,
                   .incarnation = 12}),
-        shard_count_(options.shard_count) {
+        shard_count_(options.shard_count),
+        writeback_(options.writeback) {
     Start();
   }
   ~FrontEndSetup() { Drop(); }
@@ -59,9 +61,9 @@ class FrontEndSetup {
   }
   // A front-end that was not started.
   void Make() {
-    front_end_ = std::make_unique<FrontEnd>(FrontEnd::Options{.shard_count = shard_count_},
-                                            faulty_coordinator, std::vector<TableLog*>{&faulty_log},
-                                            placement(), executor);
+    front_end_ = std::make_unique<FrontEnd>(
+        FrontEnd::Options{.shard_count = shard_count_, .writeback = writeback_}, faulty_coordinator,
+        std::vector<TableLog*>{&faulty_log}, placement(), executor);
   }
   Status TryStart() {
     Make();
@@ -270,6 +272,7 @@ class FrontEndSetup {
   }
 
   const uint32_t shard_count_;
+  const std::optional<Writeback::Options> writeback_;
   std::unique_ptr<FrontEnd> front_end_;
 };
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 
 #include "services/common/page.h"
 #include "services/common/process_usage.h"
@@ -28,6 +29,8 @@ TEST(Backing, AWordKeepsItsParts) {
   EXPECT_EQ(companion.references(), 1u);
   EXPECT_TRUE(companion.WithSeen(true).seen());
   EXPECT_EQ(companion.WithSeen(true).WithSeen(false), companion);
+  EXPECT_TRUE(companion.WithSeen(true).WithLoaded(true).loaded());
+  EXPECT_EQ(companion.WithSeen(true).WithLoaded(true).Logged(), companion);
 }
 
 TEST(EntryTable, ClustersComeAndGoWithTheirEntries) {
@@ -48,6 +51,33 @@ TEST(EntryTable, ClustersComeAndGoWithTheirEntries) {
   table.Publish(2, 5, {});
   EXPECT_EQ(table.cluster_count(), 0u);
   EXPECT_TRUE(table.counts().empty());
+}
+
+TEST(EntryTable, TheColdestAreTheOldestThatWereNotLoaded) {
+  EntryTable table;
+  constexpr Version kOldest = 10;
+  // Over clusters; the oldest have the highest offsets.
+  for (Version i = 0; i < 3000; ++i) {
+    table.Publish(1, 3000 - i, Compressed(kOldest + i));
+  }
+  table.Publish(1, 4000, {Word(Backing::kPhysical, 2, 1), Companion::Stored(100)});
+  table.Publish(1, 4001, {Word(Backing::kCompressed, 3, 2), Companion::Stored(100)});
+  EXPECT_EQ(table.Touch(1, 3000).word.version(), kOldest);
+  EXPECT_FALSE(table.Touch(1, 9999).word.live());
+  const auto versions = [&](size_t count) {
+    std::set<Version> found;
+    for (const NamedEntry& entry : table.TakeColdest({1}, count)) {
+      EXPECT_EQ(entry.offset, 3000 - (entry.entry.word.version() - kOldest));
+      EXPECT_EQ(table.Get(1, entry.offset).word, entry.entry.word);
+      found.insert(entry.entry.word.version());
+    }
+    return found;
+  };
+  EXPECT_EQ(versions(2), (std::set<Version>{kOldest + 1, kOldest + 2}));
+  // The one that was loaded before that look is cold by now.
+  EXPECT_EQ(versions(2), (std::set<Version>{kOldest, kOldest + 1}));
+  EXPECT_EQ(versions(5000).size(), 3000u);
+  EXPECT_TRUE(versions(0).empty());
 }
 
 TEST(EntryTable, AChangeUnderWayKeepsTheClusterUntilItSettles) {

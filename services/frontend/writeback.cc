@@ -1,0 +1,96 @@
+#include "services/frontend/writeback.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace vswap {
+
+void Writeback::LookAfter(Duration delay) {
+  context_.executor.PostAfter(delay, [self = shared_from_this()] {
+    if (!self->stopped_) {
+      self->Look();
+    }
+  });
+}
+
+void Writeback::Look() {
+  struct Round {
+    Mutex mutex;
+    Fills fills GUARDED_BY(mutex);
+    size_t missing GUARDED_BY(mutex) = 0;
+  };
+  const auto round = std::make_shared<Round>();
+  const auto& members = context_.placement.members();
+  {
+    MutexLock lock(round->mutex);
+    round->missing = members.size();
+  }
+  for (const auto& [id, member] : members) {
+    member.node->Statistics(
+        [self = shared_from_this(), round, id = id](const StatusOr<NodeStatistics>& statistics) {
+          Fills fills;
+          {
+            MutexLock lock(round->mutex);
+            if (statistics.ok()) {
+              round->fills[id] = FillOf(*statistics);
+            }
+            if (--round->missing != 0) {
+              return;
+            }
+            fills.swap(round->fills);
+          }
+          self->Decide(fills);
+        });
+  }
+}
+
+bool Writeback::HasRoom(const Fills& fills) const {
+  const std::optional<SetId> target = context_.placement.Choose(Tier::kPhysical);
+  return target && std::ranges::all_of(context_.placement.NodesOf(*target), [&](const auto* node) {
+           const auto it = fills.find(node->id);
+           return it != fills.end() && it->second < 1;
+         });
+}
+
+void Writeback::Decide(const Fills& fills) {
+  NodeId fullest = 0;
+  double fill = options_.start;
+  for (const auto& [id, of_node] : fills) {
+    if (context_.placement.members().at(id).tier == Tier::kCompressed && of_node > fill) {
+      fullest = id;
+      fill = of_node;
+    }
+  }
+  if (fullest == 0) {
+    sleep_ = {};
+    return LookAfter(options_.interval);
+  }
+  if (!HasRoom(fills)) {
+    return Sleep();
+  }
+  const double part = (fill - options_.end) / fill;
+  MovePages(
+      context_, shards_,
+      [self = shared_from_this(), part, sets = context_.placement.SetsWith(fullest)](Shard& shard) {
+        return self->stopped_ ? std::vector<NamedEntry>() : shard.TakeColdest(sets, part);
+      },
+      Tier::kPhysical,
+      [self = shared_from_this()](const MoveResult& result) { self->End(result); });
+}
+
+void Writeback::End(const MoveResult& result) {
+  context_.counters.written_back += result.moved;
+  if (result.moved == 0) {
+    return Sleep();
+  }
+  sleep_ = {};
+  LookAfter(options_.interval);
+}
+
+void Writeback::Sleep() {
+  ++context_.counters.writeback_sleeps;
+  sleep_ = std::clamp(2 * sleep_, options_.interval, options_.sleep_max);
+  LookAfter(sleep_);
+}
+
+}  // namespace vswap
