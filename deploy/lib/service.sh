@@ -22,6 +22,7 @@ wait_until() {
 
 make_run_dir() {
   run_dir=$(mktemp -d "${TMPDIR:-/tmp}/vswap-XXXXXX")
+  nbdkit_options=(-U "$run_dir/nbd.sock")
 }
 
 is_ready() {
@@ -31,6 +32,7 @@ is_ready() {
 
 # start_vswapd FLAGS...: on free ports, or again on the same one.
 start_vswapd() {
+  : > "$run_dir/vswapd.out"  # without the "ready" of one before
   "$bin/vswapd" standalone --listen "${VSWAP_LISTEN:-127.0.0.1:0}" --metrics-listen 127.0.0.1:0 \
     --data-dir "$run_dir/data" "$@" > "$run_dir/vswapd.out" 2>> "$run_dir/vswapd.log" &
   vswapd_pid=$!
@@ -39,18 +41,18 @@ start_vswapd() {
   source "$run_dir/data/endpoints.env"
 }
 
-has_socket() {
+listens() {
   kill -0 "$nbdkit_pid" 2> /dev/null || fail "nbdkit ended: $(tail -3 "$run_dir/nbdkit.log")"
-  [[ -S $run_dir/nbd.sock ]]
+  [[ -f $run_dir/nbdkit.pid ]]
 }
 
-# start_nbdkit PARAMETERS...: the plugin on the unix socket $run_dir/nbd.sock.
+# start_nbdkit PARAMETERS...: the plugin on the unix socket $run_dir/nbd.sock, unless nbdkit_options says otherwise.
 start_nbdkit() {
-  rm -f "$run_dir/nbd.sock"
-  nbdkit -f --swap -U "$run_dir/nbd.sock" "$bin/nbdkit-vswap-plugin.so" "frontend=$VSWAP_LISTEN" \
+  rm -f "$run_dir/nbd.sock" "$run_dir/nbdkit.pid"
+  nbdkit -f --swap -P "$run_dir/nbdkit.pid" "${nbdkit_options[@]}" "$bin/nbdkit-vswap-plugin.so" "frontend=$VSWAP_LISTEN" \
     "$@" > /dev/null 2>> "$run_dir/nbdkit.log" &
   nbdkit_pid=$!
-  wait_until 20 has_socket || fail "nbdkit does not listen: $(tail -3 "$run_dir/nbdkit.log")"
+  wait_until 20 listens || fail "nbdkit does not listen: $(tail -3 "$run_dir/nbdkit.log")"
 }
 
 # stop_pid PID SECONDS: SIGTERM, after that time SIGKILL.

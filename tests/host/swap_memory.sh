@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 growth_max_kib=16384
 in_flight_bytes=$((32 << 20))
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(free_port)
 start_vswapd --memory-max 192MiB --capacity-pages 65536
 start_nbdkit size=256M in-flight=$in_flight_bytes metrics=127.0.0.1:"$port"
 

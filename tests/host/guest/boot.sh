@@ -4,18 +4,20 @@ set -euo pipefail
 
 usage() {
   cat << END
-usage: $0 --image DIR --socket PATH [options]
+usage: $0 --image DIR (--socket PATH | --port PORT) [options]
 
   --image DIR         what build.sh made
-  --socket PATH       unix socket of the NBD server
+  --socket PATH       unix socket of the NBD server: QEMU connects, the guest has a virtio disk
+  --port PORT         its TCP port on 127.0.0.1: the guest's own kernel connects (build.sh --nbd-client)
   --export NAME       NBD export (default: the empty name)
+  --connections N     of the guest's kernel to --port; also its virtual processors, one for each (default 1)
   --log PATH          the guest's console (default DIR/console.log)
   --mib N             memory under test in MiB (default 112; the guest has 144 MiB)
   --rounds N          rounds of rewriting and discarding (default 1)
   --seed N            seed of the pages' content and order (default 1)
   --timeout SECONDS   power off by force after this time (default 280)
-  --on POINT COMMAND  run COMMAND (by bash -c) when the guest reports the progress point: start, filled, forked,
-                      round-N, child-done, swapoff; may be given several times
+  --on POINT COMMAND  run COMMAND (by bash -c) when the guest reports the progress point: start, filled, freed,
+                      forked, round-N, child-done, swapoff; may be given several times
   --accel ACCEL       auto, kvm or tcg (default \$VSWAP_GUEST_ACCEL or auto: kvm if a guest boots on it)
 
 Prints the guest's lines. Exit status 0: no wrong page, swap was used, swapoff succeeded, every COMMAND did too.
@@ -28,7 +30,7 @@ fail() {
 }
 
 memory_mib=144
-image="" socket="" export_name="" log="" mib=112 rounds=1 seed=1 timeout_s=280
+image="" socket="" port="" connections=1 export_name="" log="" mib=112 rounds=1 seed=1 timeout_s=280
 accel=${VSWAP_GUEST_ACCEL:-auto}
 declare -A hooks=()
 while [[ $# -gt 0 ]]; do
@@ -40,6 +42,8 @@ while [[ $# -gt 0 ]]; do
   case $1 in
     --image) image=$2 ;;
     --socket) socket=$2 ;;
+    --port) port=$2 ;;
+    --connections) connections=$2 ;;
     --export) export_name=$2 ;;
     --log) log=$2 ;;
     --mib) mib=$2 ;;
@@ -57,10 +61,10 @@ while [[ $# -gt 0 ]]; do
   shift 2
 done
 [[ -f $image/initramfs.gz ]] || fail "--image: no guest in '$image'; run build.sh"
-[[ -S $socket ]] || fail "--socket: '$socket' is not a socket"
+[[ -n $port || -S $socket ]] || fail "--socket: '$socket' is not a socket"
 log=${log:-$image/console.log}
 
-common=(-nodefaults -no-user-config -display none -no-reboot -smp 1 -m "$memory_mib"
+common=(-nodefaults -no-user-config -display none -no-reboot -smp "$connections" -m "$memory_mib"
   -kernel "$image/vmlinuz" -initrd "$image/initramfs.gz")
 cmdline="console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off tsc=reliable"
 
@@ -87,13 +91,21 @@ if [[ $accel == auto ]]; then
   fi
 fi
 
+if [[ -n $port ]]; then
+  # On QEMU's user network 10.0.2.2 is this machine's loopback.
+  swap_device=(-netdev "user,id=net" -device "virtio-net-pci,netdev=net,romfile=")
+  cmdline+=" nbd=10.0.2.2,$port,-connections,$connections${export_name:+,-name,$export_name}"
+else
+  swap_device=(-blockdev "driver=nbd,node-name=swap,server.type=unix,server.path=$socket,export=$export_name,cache.direct=on,discard=unmap"
+    -device "virtio-blk-pci,drive=swap,logical_block_size=4096,physical_block_size=4096")
+fi
+
 : > "$log"
 started=$SECONDS
-# One virtual processor: under TCG two are slower. Pages reach the NBD server as the guest's kernel sends them.
+# One virtual processor where one will do: under TCG two are slower. The kernel's NBD client uses a connection for each.
+# Pages reach the NBD server as the guest's kernel sends them.
 timeout --kill-after=2 "$timeout_s" qemu-system-x86_64 -accel "$accel" "${common[@]}" -serial "file:$log" \
-  -blockdev "driver=nbd,node-name=swap,server.type=unix,server.path=$socket,export=$export_name,cache.direct=on,discard=unmap" \
-  -device virtio-blk-pci,drive=swap,logical_block_size=4096,physical_block_size=4096 \
-  -append "$cmdline verify=-m,$mib,-r,$rounds,-s,$seed" < /dev/null &
+  "${swap_device[@]}" -append "$cmdline verify=-m,$mib,-r,$rounds,-s,$seed" < /dev/null &
 qemu=$!
 trap 'kill "$qemu" 2> /dev/null || true; wait "$qemu" 2> /dev/null || true' EXIT
 trap 'exit 130' INT TERM

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes what the guest boots from: DIR/vmlinuz, DIR/initramfs.gz and DIR/verify. The kernel is Debian's package,
-# downloaded once and unpacked, not installed.
+# downloaded once for DIR and unpacked, not installed. With --nbd-client the guest can be an NBD client itself.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -11,8 +11,21 @@ fail() {
   exit 1
 }
 
+kernel=linux-image-cloud-amd64
+programs=()
+while [[ $# -gt 1 ]]; do
+  case $1 in
+    --kernel) kernel=$2 && shift ;;
+    --nbd-client)
+      modules+=(virtio_net nbd)
+      programs+=(/usr/sbin/nbd-client)
+      ;;
+    *) break ;;
+  esac
+  shift
+done
 if [[ $# -ne 1 || $1 == -* ]]; then
-  echo "usage: $0 DIR" >&2
+  echo "usage: $0 [--kernel PACKAGE (default linux-image-cloud-amd64)] [--nbd-client] DIR" >&2
   exit 2
 fi
 mkdir -p "$1"
@@ -22,16 +35,16 @@ out=$(cd "$1" && pwd)
 exec 9> "$out/lock"
 flock 9
 
-# The versioned package behind linux-image-cloud-amd64.
+# The versioned package behind $kernel.
 kernel_package() {
-  apt-cache depends --no-suggests --no-recommends linux-image-cloud-amd64 |
+  apt-cache depends --no-suggests --no-recommends "$kernel" |
     awk '/Depends: linux-image-[0-9]/ {print $2; exit}'
 }
 
 fetch_kernel() {
   local package
   package=$(kernel_package)
-  [[ -n $package ]] || fail "apt knows no linux-image-cloud-amd64; run apt-get update"
+  [[ -n $package ]] || fail "apt knows no $kernel; run apt-get update"
   rm -rf "$out/kernel" && mkdir -p "$out/download"
   (cd "$out/download" && apt-get download -qq -o APT::Sandbox::User=root "$package") ||
     fail "cannot download $package"
@@ -51,13 +64,19 @@ trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/{bin,dev,proc,sys,modules}
 cp /bin/busybox "$root/bin/busybox"
 cp "$out/verify" "$root/verify"
+# With their shared libraries, each where the program looks for it.
+for program in "${programs[@]}"; do
+  cp "$program" "$root/bin/"
+  ldd "$program" | grep -o '/[^ ]*' | xargs -I{} cp --dereference --parents {} "$root/"
+done
 install -m 755 "$here/init" "$root/init"
 depmod -b "$out/kernel" "$version"
 modprobe -d "$out/kernel" -S "$version" --show-depends -a "${modules[@]}" |
   awk '$1 == "insmod" && !seen[$2]++ {print $2}' |
   while read -r path; do
     cp "$path" "$root/modules/"
-    basename "$path" >> "$root/modules/order"
+    [[ $path != *.xz ]] || xz -d "$root/modules/${path##*/}"
+    basename "$path" .xz >> "$root/modules/order"
   done
 (cd "$root" && find . | cpio --quiet -o -H newc | gzip -1) > "$out/initramfs.gz.part"
 mv "$out/initramfs.gz.part" "$out/initramfs.gz"

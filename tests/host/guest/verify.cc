@@ -1,8 +1,9 @@
-// The program that a swapping guest runs: two processes write, read, rewrite and discard more
-// memory than the guest has, and check every page. What a page must hold follows from its index,
-// its generation and the process that wrote it, and is written into the page, so that a
-// misdelivered page names itself. Static, without libraries, one thread. The last line is `RESULT
-// wrong=N checked=N`; the exit status is 0 only if nothing was wrong.
+// The program that a swapping guest runs: it fills more memory than the guest has and frees all of
+// it; then two processes write, read, rewrite and discard as much, and check every page. What a
+// page must hold follows from its index, its generation and the process that wrote it, and is
+// written into the page, so that a misdelivered page names itself. Static, without libraries, one
+// thread. The last line is `RESULT wrong=N checked=N`; the exit status is 0 only if nothing was
+// wrong.
 
 #include <errno.h>
 #include <signal.h>
@@ -138,6 +139,12 @@ class Region {
     FillPage(seed_, static_cast<uint32_t>(index), tags_[index], Page(index));
   }
 
+  void WriteAll() {
+    for (size_t i = 0; i < pages(); ++i) {
+      Write(i);
+    }
+  }
+
   void Discard(size_t index, size_t pages) {
     if (madvise(Page(index), pages * kPageBytes, MADV_DONTNEED) != 0) {
       perror("madvise");
@@ -261,10 +268,14 @@ bool SwapOff(Region& region, const char* device) {
 
 int Run(const Options& options) {
   Region region(options.mib * kPagesPerMib, options.seed);
-  for (size_t i = 0; i < region.pages(); ++i) {
-    region.Write(i);
-  }
+  region.WriteAll();
+  // The kernel discards in the background, and from outside it takes a while to look.
   Progress("filled");
+  sleep(2);
+  region.Discard(0, region.pages());
+  Progress("freed");
+  sleep(2);
+  region.WriteAll();
 
   int pipe_fds[2];
   if (pipe(pipe_fds) != 0) {
