@@ -3,6 +3,7 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
+#include <spdlog/spdlog.h>
 
 #include <cstring>
 #include <filesystem>
@@ -17,6 +18,8 @@ constexpr char kFormat[] = "1";
 constexpr char kFormatKey[] = "format";
 constexpr char kRevisionKey[] = "revision";
 constexpr char kRecordPrefix[] = "k";
+constexpr char kLeasedPrefix[] = "l";
+constexpr auto kWatchRetry = std::chrono::seconds(1);
 
 Status FromRocksdb(const rocksdb::Status& status, std::string_view doing) {
   if (status.ok()) {
@@ -92,17 +95,32 @@ StatusOr<std::unique_ptr<LocalCoordinator>> LocalCoordinator::Open(const std::st
   rocksdb::DB* db = nullptr;
   const rocksdb::Status opened = rocksdb::DB::Open(SmallOptions(), directory + "/coordinator", &db);
   VSWAP_RETURN_IF_ERROR(FromRocksdb(opened, "opening " + directory + "/coordinator"));
+  std::unique_ptr<rocksdb::DB> owned(db);
+  VSWAP_RETURN_IF_ERROR(CheckFormat(*owned, directory));
+  const auto revision = ReadRevision(*owned);
+  VSWAP_RETURN_IF_ERROR(revision.status());
   std::unique_ptr<LocalCoordinator> coordinator(
-      new LocalCoordinator(std::unique_ptr<rocksdb::DB>(db), executor));
-  VSWAP_RETURN_IF_ERROR(coordinator->CheckFormat(directory));
+      new LocalCoordinator(std::move(owned), *revision, executor));
+  VSWAP_RETURN_IF_ERROR(coordinator->EndOldLeases());
   return coordinator;
 }
 
-Status LocalCoordinator::CheckFormat(const std::string& directory) {
+Status LocalCoordinator::EndOldLeases() {
+  const std::string from = kLeasedPrefix;
+  Transaction end;
+  const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
+  for (it->Seek(from); it->Valid() && it->key().starts_with(from); it->Next()) {
+    end.deletes.push_back(it->key().ToString().substr(from.size()));
+  }
+  VSWAP_RETURN_IF_ERROR(FromRocksdb(it->status(), "listing the keys of leases"));
+  return DoCommit(end).status();
+}
+
+Status LocalCoordinator::CheckFormat(rocksdb::DB& db, const std::string& directory) {
   std::string found;
-  const rocksdb::Status got = db_->Get({}, kFormatKey, &found);
+  const rocksdb::Status got = db.Get({}, kFormatKey, &found);
   if (got.IsNotFound()) {
-    return FromRocksdb(db_->Put(Synced(), kFormatKey, kFormat), "writing the format version");
+    return FromRocksdb(db.Put(Synced(), kFormatKey, kFormat), "writing the format version");
   }
   VSWAP_RETURN_IF_ERROR(FromRocksdb(got, "reading the format version"));
   if (found != kFormat) {
@@ -128,9 +146,50 @@ void LocalCoordinator::Commit(Transaction transaction, Callback<TransactionReply
   });
 }
 
-StatusOr<uint64_t> LocalCoordinator::ReadRevision() {
+void LocalCoordinator::GrantLease(Duration ttl, std::function<void(Status)>, Callback<Lease> done) {
+  executor_.Dispatch([this, ttl, done = std::move(done)] {
+    const Status valid = ValidateTtl(ttl);
+    if (!valid.ok()) {
+      return done(valid);
+    }
+    commit_mutex_.Lock();
+    const LeaseId lease = leases_.Grant();
+    commit_mutex_.Unlock();
+    done(Lease{lease, ttl});
+  });
+}
+
+void LocalCoordinator::RevokeLease(LeaseId lease, Callback<LeaseId> done) {
+  executor_.Dispatch([this, lease, done = std::move(done)] { done(DoRevoke(lease)); });
+}
+
+std::unique_ptr<WatchHandle> LocalCoordinator::Watch(std::string prefix, uint64_t from_revision,
+                                                     WatchHandler handler) {
+  auto watcher = WatchHub::Make(std::move(prefix), from_revision, std::move(handler));
+  executor_.Dispatch([this, watcher] { BeginWatch(watcher); });
+  return WatchHub::HandleOf(std::move(watcher));
+}
+
+void LocalCoordinator::BeginWatch(const std::shared_ptr<WatchHub::Watcher>& watcher) {
+  {
+    MutexLock lock(commit_mutex_);
+    const auto revision = ReadRevision(*db_);
+    const bool resync = watches_.NeedsResync(*watcher);
+    auto records =
+        revision.ok() && resync ? DoList(WatchHub::PrefixOf(*watcher)) : std::vector<KeyValue>();
+    if (!revision.ok() || !records.ok()) {
+      spdlog::error("coordinator: beginning a watch: {}",
+                    MessageOf(revision.ok() ? records.status() : revision.status()));
+      return executor_.PostAfter(kWatchRetry, [this, watcher] { BeginWatch(watcher); });
+    }
+    watches_.Begin(watcher, *revision, *std::move(records));
+  }
+  watches_.Deliver();
+}
+
+StatusOr<uint64_t> LocalCoordinator::ReadRevision(rocksdb::DB& db) {
   std::string value;
-  const rocksdb::Status got = db_->Get({}, kRevisionKey, &value);
+  const rocksdb::Status got = db.Get({}, kRevisionKey, &value);
   if (got.IsNotFound()) {
     return 0;
   }
@@ -165,8 +224,15 @@ StatusOr<std::vector<KeyValue>> LocalCoordinator::DoList(const std::string& pref
 
 StatusOr<TransactionReply> LocalCoordinator::DoCommit(const Transaction& transaction) {
   VSWAP_RETURN_IF_ERROR(ValidateTransaction(transaction));
-  MutexLock lock(commit_mutex_);
-  const auto revision = ReadRevision();
+  commit_mutex_.Lock();
+  auto reply = DoCommitLocked(transaction);
+  commit_mutex_.Unlock();
+  watches_.Deliver();
+  return reply;
+}
+
+StatusOr<TransactionReply> LocalCoordinator::DoCommitLocked(const Transaction& transaction) {
+  const auto revision = ReadRevision(*db_);
   VSWAP_RETURN_IF_ERROR(revision.status());
   for (const Transaction::Compare& compare : transaction.compares) {
     const auto found = DoGet(compare.key);
@@ -180,15 +246,49 @@ StatusOr<TransactionReply> LocalCoordinator::DoCommit(const Transaction& transac
   }
   const uint64_t next = *revision + 1;
   rocksdb::WriteBatch batch;
+  std::vector<WatchEvent> events;
   batch.Put(kRevisionKey, EncodeRevision(next));
   for (const Transaction::Put& put : transaction.puts) {
+    if (put.lease != 0 && !leases_.Holds(put.lease)) {
+      return LeaseEnded(put);
+    }
     batch.Put(kRecordPrefix + put.key, EncodeRevision(next) + put.value);
+    if (put.lease != 0) {
+      batch.Put(kLeasedPrefix + put.key, "");
+    } else if (leases_.IsLeased(put.key)) {
+      batch.Delete(kLeasedPrefix + put.key);
+    }
+    events.push_back({put.key, put.value, next});
   }
   for (const std::string& key : transaction.deletes) {
+    const auto found = DoGet(key);
+    VSWAP_RETURN_IF_ERROR(found.status());
     batch.Delete(kRecordPrefix + key);
+    batch.Delete(kLeasedPrefix + key);
+    if (found->has_value()) {
+      events.push_back({key, std::nullopt, next});
+    }
   }
   VSWAP_RETURN_IF_ERROR(FromRocksdb(db_->Write(Synced(), &batch), "committing"));
+  for (const Transaction::Put& put : transaction.puts) {
+    leases_.Attach(put.key, put.lease);
+  }
+  for (const std::string& key : transaction.deletes) {
+    leases_.Detach(key);
+  }
+  watches_.Publish(std::move(events));
   return TransactionReply{true, next};
+}
+
+StatusOr<LeaseId> LocalCoordinator::DoRevoke(LeaseId lease) {
+  commit_mutex_.Lock();
+  const auto reply = DoCommitLocked({{}, {}, leases_.KeysOf(lease)});
+  if (reply.ok()) {
+    leases_.End(lease);
+  }
+  commit_mutex_.Unlock();
+  watches_.Deliver();
+  return reply.ok() ? StatusOr<LeaseId>(lease) : reply.status();
 }
 
 }  // namespace vswap

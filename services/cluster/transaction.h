@@ -28,4 +28,16 @@ namespace vswap {
   return absl::OkStatus();
 }
 
+[[nodiscard]] inline Status ValidateTtl(Duration ttl) {
+  return ttl > Duration::zero()
+             ? Status()
+             : InvalidField("ttl", std::to_string(ttl.count()) + " ns", "more than 0");
+}
+
+// Of a put under a lease that is not there.
+[[nodiscard]] inline Status LeaseEnded(const Transaction::Put& put) {
+  return MakeError(StatusCode::kNotFound,
+                   "putting " + put.key + ": lease " + std::to_string(put.lease) + " has ended");
+}
+
 }  // namespace vswap

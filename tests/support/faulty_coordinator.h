@@ -6,7 +6,7 @@
 namespace vswap {
 
 // A coordinator in front of any other one, as a FaultScript says. Corrupt: values that cannot be
-// read. Thread-safe.
+// read. Leases and watches just pass. Thread-safe.
 class FaultyCoordinator : public Coordinator {
  public:
   FaultyCoordinator(FaultScript& script, Coordinator& coordinator)
@@ -45,6 +45,16 @@ class FaultyCoordinator : public Coordinator {
           coordinator_.Commit(transaction, std::move(answer));
         },
         std::move(done));
+  }
+  void GrantLease(Duration ttl, std::function<void(Status)> lost, Callback<Lease> done) override {
+    coordinator_.GrantLease(ttl, std::move(lost), std::move(done));
+  }
+  void RevokeLease(LeaseId lease, Callback<LeaseId> done) override {
+    coordinator_.RevokeLease(lease, std::move(done));
+  }
+  std::unique_ptr<WatchHandle> Watch(std::string prefix, uint64_t from_revision,
+                                     WatchHandler handler) override {
+    return coordinator_.Watch(std::move(prefix), from_revision, std::move(handler));
   }
 
  private:

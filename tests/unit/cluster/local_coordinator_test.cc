@@ -46,6 +46,46 @@ TEST(LocalCoordinator, RecordsAndRevisionsOutliveIt) {
             revision + 1);
 }
 
+TEST(LocalCoordinator, LeasesEndWithTheProcess) {
+  TempDir dir;
+  ManualExecutor executor;
+  uint64_t revision = 0;
+  {
+    auto coordinator = LocalCoordinator::Open(dir.path(), executor);
+    ASSERT_TRUE(coordinator.ok()) << coordinator.status();
+    const auto lease = Await<Lease>([&](auto done) {
+      (*coordinator)
+          ->GrantLease(
+              std::chrono::seconds(1), [](Status) {}, done);
+    });
+    ASSERT_TRUE(lease.ok()) << lease.status();
+    ASSERT_TRUE(
+        Commit(**coordinator, {{}, {{"a", "1", lease->id}, {"b", "1", lease->id}}, {}})->succeeded);
+    revision = Commit(**coordinator, {{}, {{"b", "2"}}, {}})->revision;
+  }
+  auto coordinator = LocalCoordinator::Open(dir.path(), executor);
+  ASSERT_TRUE(coordinator.ok()) << coordinator.status();
+  EXPECT_TRUE(Commit(**coordinator, {{{"a", 0}, {"b", revision}}, {}, {}})->succeeded);
+  EXPECT_EQ(Commit(**coordinator, {})->revision, revision + 1);
+}
+
+TEST(LocalCoordinator, AWatchFromBeforeTheProcessBeginsWithWhatIsThere) {
+  TempDir dir;
+  ManualExecutor executor;
+  {
+    auto coordinator = LocalCoordinator::Open(dir.path(), executor);
+    ASSERT_TRUE(coordinator.ok()) << coordinator.status();
+    ASSERT_TRUE(Commit(**coordinator, {{}, {{"a", "1"}}, {}})->succeeded);
+  }
+  auto coordinator = LocalCoordinator::Open(dir.path(), executor);
+  ASSERT_TRUE(coordinator.ok()) << coordinator.status();
+  WatchLog log;
+  const auto watch = (*coordinator)->Watch("a", 1, log.handler());
+  ASSERT_TRUE(Commit(**coordinator, {{}, {{"a", "2"}}, {}})->succeeded);
+  executor.RunReady();
+  EXPECT_EQ(log.Texts(), (std::vector<std::string>{"now: a=1", "a=2"}));
+}
+
 TEST(LocalCoordinator, ASecondOneOnTheDirectoryIsRefused) {
   TempDir dir;
   ManualExecutor executor;

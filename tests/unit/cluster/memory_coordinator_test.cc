@@ -48,5 +48,40 @@ TEST(MemoryCoordinator, AnExecutorDelaysTheAnswer) {
   EXPECT_TRUE(answered);
 }
 
+TEST(MemoryCoordinator, AnExpiredLeaseTellsItsOwner) {
+  MemoryCoordinator coordinator;
+  std::vector<Status> lost;
+  const auto lease = Await<Lease>([&](auto done) {
+    coordinator.GrantLease(
+        std::chrono::seconds(1), [&](const Status& status) { lost.push_back(status); }, done);
+  });
+  ASSERT_TRUE(lease.ok()) << lease.status();
+  ASSERT_TRUE(Await<TransactionReply>([&](auto done) {
+                coordinator.Commit({{}, {{"a", "1", lease->id}}, {}}, done);
+              }).ok());
+  coordinator.ExpireLease(lease->id);
+  coordinator.ExpireLease(lease->id);
+  ASSERT_EQ(lost.size(), 1u);
+  EXPECT_EQ(lost[0].code(), StatusCode::kNotFound);
+  EXPECT_FALSE(*Await<std::optional<KeyValue>>([&](auto done) { coordinator.Get("a", done); }));
+}
+
+TEST(MemoryCoordinator, AWatchFromBeforeACompactionBeginsWithWhatIsThere) {
+  MemoryCoordinator coordinator;
+  uint64_t revision = 0;
+  for (const char* value : {"1", "2", "3"}) {
+    revision = Await<TransactionReply>([&](auto done) {
+                 coordinator.Commit({{}, {{"a", value}}, {}}, done);
+               })->revision;
+  }
+  coordinator.Compact(revision - 1);
+  WatchLog log;
+  const auto before = coordinator.Watch("a", 1, log.handler());
+  EXPECT_EQ(log.Texts(), std::vector<std::string>{"now: a=3"});
+  WatchLog rest;
+  const auto after = coordinator.Watch("a", revision, rest.handler());
+  EXPECT_EQ(rest.Texts(), std::vector<std::string>{"a=3"});
+}
+
 }  // namespace
 }  // namespace vswap
