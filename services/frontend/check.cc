@@ -49,9 +49,7 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
         shards_(std::move(shards)),
         logs_(std::move(logs)),
         done_(std::move(done)) {
-    for (const auto& [id, member] : context_.placement.members()) {
-      nodes_.push_back(&member);
-    }
+    nodes_ = context_.placement.Members();
   }
 
   void Start() { NextShard(); }

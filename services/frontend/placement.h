@@ -1,10 +1,15 @@
 #pragma once
 
+#include <atomic>
 #include <map>
+#include <memory>
 #include <optional>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "services/cluster/node.h"
+#include "services/common/mutex.h"
 
 namespace vswap {
 
@@ -12,27 +17,57 @@ enum class Tier : uint8_t { kCompressed = 1, kPhysical = 2 };
 
 // Which nodes there are, which sets they form, and which set takes a new page.
 //
-// Immutable once serving, so it needs no lock. The nodes are owned elsewhere and outlive it.
+// Nodes and sets come and never go: references to them stay valid. Readers take no lock: each
+// change makes a new table, and the old ones stay, as many as there were changes. The nodes are
+// owned elsewhere and outlive it. Thread-safe.
 class Placement {
  public:
-  struct Member {
+  struct NodeInfo {
     NodeId id = 0;
     Tier tier = Tier::kCompressed;
     std::string name;
-    Incarnation incarnation =
-        0;  // the one registered; a "not found" of another one is not believed
+    // The one registered; a "not found" of another one is not believed.
+    Incarnation incarnation = 0;
     Node* node = nullptr;
   };
+  struct Member {
+    explicit Member(const NodeInfo& info)
+        : id(info.id),
+          tier(info.tier),
+          name(info.name),
+          node(info.node),
+          incarnation(info.incarnation) {}
 
-  void AddNode(Member member) { members_[member.id] = std::move(member); }
-  void AddSet(SetId set, Tier tier, std::vector<NodeId> nodes);
+    const NodeId id;
+    const Tier tier;
+    const std::string name;
+    Node* const node;
+    std::atomic<Incarnation> incarnation;
+    // What was last heard of it: hints for Choose, nothing rests on them.
+    mutable std::atomic<bool> answers{true};
+    mutable std::atomic<double> fill{0};  // see FillOf
+  };
 
-  // The set for a new page of the tier; empty if the tier has none.
-  std::optional<SetId> Choose(Tier tier) const;
+  Placement();
+  Placement(Placement&&) noexcept;
+  ~Placement();
+
+  // Adds a node, or tells the incarnation of one that is there: an earlier one is known to be
+  // destroyed then.
+  void AddNode(const NodeInfo& info);
+  // Nothing where the set is there already. Its nodes are.
+  void AddSet(SetId set, Tier tier, const std::vector<NodeId>& nodes);
+
+  // The set for a new page of the tier: of those whose nodes answer one of the emptiest, in turn.
+  // Empty if there is none but `tried`.
+  std::optional<SetId> Choose(Tier tier, std::span<const SetId> tried = {}) const;
   // The nodes that keep copies of the set's pages; empty for a set nobody knows.
   const std::vector<const Member*>& NodesOf(SetId set) const;
   std::optional<Tier> TierOf(SetId set) const;
-  const std::map<NodeId, Member>& members() const { return members_; }
+  // Null: nobody knows it.
+  const Member* Find(NodeId node) const;
+  // In the order of their ids.
+  std::vector<const Member*> Members() const;
   std::vector<SetId> SetsWith(NodeId node) const;
 
  private:
@@ -40,8 +75,14 @@ class Placement {
     Tier tier = Tier::kCompressed;
     std::vector<const Member*> nodes;
   };
-  std::map<NodeId, Member> members_;
-  std::map<SetId, Set> sets_;
+  struct Table {
+    std::map<NodeId, Member*> members;
+    std::map<SetId, Set> sets;
+  };
+  struct State;
+  const Table& Now() const;
+
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace vswap

@@ -16,9 +16,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
   ReconcileJob(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
                std::function<void()> done)
       : context_(context), shards_(std::move(shards)), done_(std::move(done)) {
-    for (const auto& [id, member] : context_.placement.members()) {
-      nodes_.push_back(&member);
-    }
+    nodes_ = context_.placement.Members();
   }
 
   void NextNode() {

@@ -45,7 +45,7 @@ size_t Releaser::pending() const {
 
 void Releaser::Delete(NodeId node, std::vector<PageName> names, std::shared_ptr<void> hold,
                       Duration retry) {
-  Node* target = placement_.members().at(node).node;
+  Node* target = placement_.Find(node)->node;
   target->Delete(names, [this, node, names, hold, retry](StatusOr<Incarnation> answer) mutable {
     if (answer.ok()) {
       MutexLock lock(mutex_);

@@ -35,6 +35,9 @@ void PutToSet(const Placement& placement, SetId set, std::vector<PutPage> pages,
   gather->done = std::move(done);
   for (const Placement::Member* member : nodes) {
     member->node->Put(pages, lane, [gather, member, count](StatusOr<PutReply> reply) {
+      if (!reply.ok()) {
+        member->answers = false;  // until it is heard of again
+      }
       std::vector<PutOutcome> outcomes;
       {
         MutexLock lock(gather->mutex);

@@ -70,12 +70,12 @@ v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end) {
       *report.add_spaces() = ToStatus(space, it == counts.end() ? SpaceCounts{} : it->second);
     }
   }
-  for (const auto& entry : front_end.placement().members()) {
-    const Placement::Member& member = entry.second;  // clang 14 captures no structured bindings
+  for (const Placement::Member* member : front_end.placement().Members()) {
     const StatusOr<NodeStatistics> statistics = AwaitFor<NodeStatistics>(
-        kWaitMax, [&](Callback<NodeStatistics> done) { member.node->Statistics(std::move(done)); });
+        kWaitMax,
+        [&](Callback<NodeStatistics> done) { member->node->Statistics(std::move(done)); });
     if (statistics.ok()) {
-      *report.add_nodes() = ToStatus(member, *statistics);
+      *report.add_nodes() = ToStatus(*member, *statistics);
     }
   }
   return report;

@@ -13,6 +13,8 @@ namespace {
 // how many of them in a row may follow somebody who gave none.
 constexpr int kRoundsMax = 64;
 constexpr int kFruitlessMax = 4;
+// Sets of a tier that a page is offered to.
+constexpr size_t kSetsTriedMax = 3;
 
 // One batch on its way. Passed from callback to callback, so used by one thread at a time.
 //
@@ -71,15 +73,23 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   void Round(std::vector<size_t> pages) {
     ++rounds_;
     no_room_.clear();
+    tried_.clear();
     PutTier(Tier::kCompressed, std::move(pages));
   }
 
+  // Puts to one set of the tier after another, as long as pages are left.
   void PutTier(Tier tier, std::vector<size_t> pages) {
-    const std::optional<SetId> set = context_.placement.Choose(tier);
-    if (pages.empty() || !set) {
+    const std::optional<SetId> set = pages.empty() || tried_.size() >= kSetsTriedMax
+                                         ? std::nullopt
+                                         : context_.placement.Choose(tier, tried_);
+    if (!set) {
+      tried_.clear();
+      pages.insert(pages.end(), incompressible_.begin(), incompressible_.end());
+      incompressible_.clear();
       AfterTier(tier, std::move(pages));
       return;
     }
+    tried_.push_back(*set);
     std::vector<PutPage> puts;
     puts.reserve(pages.size());
     for (const size_t page : pages) {
@@ -123,7 +133,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
         case PageCode::kIncompressible:
           ++context_.counters.incompressible;
           Retire(page, set);
-          next.push_back(page);
+          incompressible_.push_back(page);
           break;
         case PageCode::kInvalid:
         case PageCode::kCorrupt:
@@ -139,7 +149,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
           break;
       }
     }
-    AfterTier(tier, std::move(next));
+    PutTier(tier, std::move(next));
   }
 
   void Place(size_t page, Tier tier, SetId set, uint32_t stored_bytes) {
@@ -350,6 +360,8 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   std::vector<PageCode> codes_;               // one a page
   std::vector<SlotRecord> records_;           // placed in this round, to be logged
   std::vector<Retired> leftovers_;            // records that no word will name
+  std::vector<SetId> tried_;                  // of the tier, in this round
+  std::vector<size_t> incompressible_;        // pages that no set of the tier would keep
   std::vector<size_t> no_room_;               // pages of this round that found no room in any tier
   std::vector<BegunSlot> refused_;            // to be abandoned at the end
   PageCode refused_code_ = PageCode::kUnset;  // of a page that was refused

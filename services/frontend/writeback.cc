@@ -20,19 +20,21 @@ void Writeback::Look() {
     size_t missing GUARDED_BY(mutex) = 0;
   };
   const auto round = std::make_shared<Round>();
-  const auto& members = context_.placement.members();
+  const std::vector<const Placement::Member*> members = context_.placement.Members();
   {
     MutexLock lock(round->mutex);
     round->missing = members.size();
   }
-  for (const auto& [id, member] : members) {
-    member.node->Statistics(
-        [self = shared_from_this(), round, id = id](const StatusOr<NodeStatistics>& statistics) {
+  for (const Placement::Member* member : members) {
+    member->node->Statistics(
+        [self = shared_from_this(), round, member](const StatusOr<NodeStatistics>& statistics) {
+          member->answers = statistics.ok();
           Fills fills;
           {
             MutexLock lock(round->mutex);
             if (statistics.ok()) {
-              round->fills[id] = FillOf(*statistics);
+              member->fill = FillOf(*statistics);
+              round->fills[member] = member->fill;
             }
             if (--round->missing != 0) {
               return;
@@ -47,21 +49,21 @@ void Writeback::Look() {
 bool Writeback::HasRoom(const Fills& fills) const {
   const std::optional<SetId> target = context_.placement.Choose(Tier::kPhysical);
   return target && std::ranges::all_of(context_.placement.NodesOf(*target), [&](const auto* node) {
-           const auto it = fills.find(node->id);
+           const auto it = fills.find(node);
            return it != fills.end() && it->second < 1;
          });
 }
 
 void Writeback::Decide(const Fills& fills) {
-  NodeId fullest = 0;
+  const Placement::Member* fullest = nullptr;
   double fill = options_.start;
-  for (const auto& [id, of_node] : fills) {
-    if (context_.placement.members().at(id).tier == Tier::kCompressed && of_node > fill) {
-      fullest = id;
+  for (const auto& [member, of_node] : fills) {
+    if (member->tier == Tier::kCompressed && of_node > fill) {
+      fullest = member;
       fill = of_node;
     }
   }
-  if (fullest == 0) {
+  if (fullest == nullptr) {
     sleep_ = {};
     return LookAfter(options_.interval);
   }
@@ -71,7 +73,8 @@ void Writeback::Decide(const Fills& fills) {
   const double part = (fill - options_.end) / fill;
   MovePages(
       context_, shards_,
-      [self = shared_from_this(), part, sets = context_.placement.SetsWith(fullest)](Shard& shard) {
+      [self = shared_from_this(), part,
+       sets = context_.placement.SetsWith(fullest->id)](Shard& shard) {
         return self->stopped_ ? std::vector<NamedEntry>() : shard.TakeColdest(sets, part);
       },
       Tier::kPhysical,

@@ -37,7 +37,7 @@ class Writeback : public std::enable_shared_from_this<Writeback> {
   void Stop() { stopped_ = true; }
 
  private:
-  using Fills = std::map<NodeId, double>;  // of the nodes that answered
+  using Fills = std::map<const Placement::Member*, double>;  // of the nodes that answered
 
   void LookAfter(Duration delay);
   void Look();
