@@ -44,13 +44,11 @@ bool Same(const Entry& a, const Entry& b) {
 class CheckJob : public std::enable_shared_from_this<CheckJob> {
  public:
   CheckJob(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-           std::vector<TableLog*> logs, std::function<void(CheckReport)> done)
+           std::function<void(CheckReport)> done)
       : context_(context),
         shards_(std::move(shards)),
-        logs_(std::move(logs)),
-        done_(std::move(done)) {
-    nodes_ = context_.placement.Members();
-  }
+        done_(std::move(done)),
+        nodes_(context_.placement.Members()) {}
 
   void Start() { NextShard(); }
 
@@ -83,7 +81,7 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
   }
 
   void NextLog() {
-    if (log_ == logs_.size()) {
+    if (log_ == Current().replicas().size()) {
       ++shard_;
       Post(&CheckJob::NextShard);
       return;
@@ -99,10 +97,10 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
   }
 
   void ReadLogFrom(const std::string& cursor) {
-    logs_[log_]->Read(Current().id(), cursor, kLogRecords,
-                      [self = shared_from_this()](StatusOr<LogReadReply> reply) {
-                        self->OnLog(std::move(reply));
-                      });
+    Current().replicas()[log_]->Read(Current().id(), cursor, kLogRecords,
+                                     [self = shared_from_this()](StatusOr<LogReadReply> reply) {
+                                       self->OnLog(std::move(reply));
+                                     });
   }
 
   void OnLog(StatusOr<LogReadReply> reply) {
@@ -332,7 +330,6 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
 
   const FrontEndContext context_;
   const std::vector<std::shared_ptr<Shard>> shards_;
-  const std::vector<TableLog*> logs_;
   const std::function<void(CheckReport)> done_;
   CheckReport report_;
   // Where it is.
@@ -355,8 +352,8 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
 }  // namespace
 
 void CheckEverything(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-                     std::vector<TableLog*> logs, std::function<void(CheckReport)> done) {
-  std::make_shared<CheckJob>(context, std::move(shards), std::move(logs), std::move(done))->Start();
+                     std::function<void(CheckReport)> done) {
+  std::make_shared<CheckJob>(context, std::move(shards), std::move(done))->Start();
 }
 
 }  // namespace vswap

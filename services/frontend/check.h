@@ -37,6 +37,6 @@ struct CheckReport {
 // `done` runs once, on the executor. One check at a time, not beside a reconciliation: FrontEnd
 // sees to that.
 void CheckEverything(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-                     std::vector<TableLog*> logs, std::function<void(CheckReport)> done);
+                     std::function<void(CheckReport)> done);
 
 }  // namespace vswap

@@ -14,6 +14,8 @@ namespace {
 
 constexpr uint32_t kReadSlots = 16384;
 constexpr int kOpenTriesMax = 16;
+// etcd takes 128 comparisons and changes in a transaction.
+constexpr uint32_t kShardsTakenAtOnce = 32;
 constexpr char kClusterKey[] = "cluster";
 constexpr char kSpacesPrefix[] = "spaces/";
 constexpr char kShardsPrefix[] = "shards/";
@@ -90,9 +92,16 @@ Status CheckName(std::string_view field, const std::string& name) {
 
 FrontEnd::FrontEnd(Options options, Coordinator& coordinator, std::vector<TableLog*> log_replicas,
                    Placement placement, Executor& executor)
+    : FrontEnd(
+          std::move(options), coordinator,
+          [logs = std::move(log_replicas)](v1::ShardRecord&) { return logs; }, std::move(placement),
+          executor) {}
+
+FrontEnd::FrontEnd(Options options, Coordinator& coordinator, LogsOf logs_of, Placement placement,
+                   Executor& executor)
     : options_(std::move(options)),
       coordinator_(coordinator),
-      log_replicas_(std::move(log_replicas)),
+      logs_of_(std::move(logs_of)),
       placement_(std::move(placement)),
       executor_(executor),
       releaser_(placement_, executor),
@@ -130,42 +139,63 @@ void FrontEnd::Start(std::function<void(Status)> done) {
   });
 }
 
+struct FrontEnd::Taking {
+  uint32_t shard_count = 0;
+  std::map<std::string, KeyValue> known;
+  std::function<void(Status)> done;
+};
+
 void FrontEnd::TakeShards(uint32_t shard_count, std::function<void(Status)> done) {
-  coordinator_.List(
-      kShardsPrefix, [this, shard_count, done](StatusOr<std::vector<KeyValue>> found) {
-        if (!found.ok()) {
-          return done(found.status());
+  coordinator_.List(kShardsPrefix,
+                    [this, shard_count, done](StatusOr<std::vector<KeyValue>> found) {
+                      if (!found.ok()) {
+                        return done(found.status());
+                      }
+                      const auto taking = std::make_shared<Taking>();
+                      taking->shard_count = shard_count;
+                      taking->done = done;
+                      for (KeyValue& record : *found) {
+                        taking->known[record.key] = std::move(record);
+                      }
+                      TakeSome(taking, 0);
+                    });
+}
+
+void FrontEnd::TakeSome(const std::shared_ptr<Taking>& taking, ShardId begin) {
+  if (begin == taking->shard_count) {
+    if (options_.writeback) {
+      writeback_ = std::make_shared<Writeback>(*options_.writeback, context_, shards_);
+    }
+    return StartShards(taking->done);
+  }
+  const ShardId end = std::min(taking->shard_count, begin + kShardsTakenAtOnce);
+  Transaction take;
+  for (ShardId id = begin; id < end; ++id) {
+    const std::string key = ShardKey(id);
+    v1::ShardRecord record;
+    if (const auto it = taking->known.find(key);
+        it != taking->known.end() && !record.ParseFromString(it->second.value)) {
+      return taking->done(Damaged(key));
+    }
+    const StatusOr<std::vector<TableLog*>> logs = logs_of_(record);
+    if (!logs.ok()) {
+      return taking->done(logs.status());
+    }
+    record.set_owner(options_.id);
+    record.set_epoch(record.epoch() + 1);
+    take.compares.push_back({key, taking->known[key].revision});
+    take.puts.push_back({key, record.SerializeAsString()});
+    shards_.push_back(std::make_shared<Shard>(Shard::Options{.id = id, .epoch = record.epoch()},
+                                              *logs, executor_));
+  }
+  coordinator_.Commit(
+      std::move(take), [this, taking, end](const StatusOr<TransactionReply>& reply) {
+        if (!reply.ok() || !reply->succeeded) {
+          return taking->done(reply.ok() ? MakeError(StatusCode::kAborted,
+                                                     "another front-end took the shards meanwhile")
+                                         : reply.status());
         }
-        std::map<std::string, KeyValue> known;
-        for (KeyValue& record : *found) {
-          known[record.key] = std::move(record);
-        }
-        Transaction take;
-        for (ShardId id = 0; id < shard_count; ++id) {
-          const std::string key = ShardKey(id);
-          v1::ShardRecord record;
-          if (const auto it = known.find(key);
-              it != known.end() && !record.ParseFromString(it->second.value)) {
-            return done(Damaged(key));
-          }
-          record.set_owner(options_.id);
-          record.set_epoch(record.epoch() + 1);
-          take.compares.push_back({key, known[key].revision});
-          take.puts.push_back({key, record.SerializeAsString()});
-          shards_.push_back(std::make_shared<Shard>(
-              Shard::Options{.id = id, .epoch = record.epoch()}, log_replicas_, executor_));
-        }
-        if (options_.writeback) {
-          writeback_ = std::make_shared<Writeback>(*options_.writeback, context_, shards_);
-        }
-        coordinator_.Commit(std::move(take), [this, done](StatusOr<TransactionReply> reply) {
-          if (!reply.ok() || !reply->succeeded) {
-            return done(reply.ok() ? MakeError(StatusCode::kAborted,
-                                               "another front-end took the shards meanwhile")
-                                   : reply.status());
-          }
-          StartShards(done);
-        });
+        TakeSome(taking, end);
       });
 }
 
@@ -198,17 +228,17 @@ void FrontEnd::StartShards(std::function<void(Status)> done) {
   const auto gather = std::make_shared<Gather>(shards_.size(), finish);
   for (const auto& shard : shards_) {
     // Every replica refuses older epochs before anything is read.
-    const auto sealed =
-        std::make_shared<Gather>(log_replicas_.size(), [this, shard, gather](const Status& status) {
+    const auto sealed = std::make_shared<Gather>(
+        shard->replicas().size(), [this, shard, gather](const Status& status) {
           if (!status.ok()) {
             return gather->Answer(status);
           }
           ReadShard(shard, "", [gather](const Status& read) { gather->Answer(read); });
         });
-    for (TableLog* replica : log_replicas_) {
+    for (TableLog* replica : shard->replicas()) {
       replica->Seal(shard->id(), shard->epoch(),
                     [this, shard, sealed, replica](const StatusOr<LogEnd>& end) {
-                      if (end.ok() && replica == log_replicas_.front()) {
+                      if (end.ok() && replica == shard->replicas().front()) {
                         shard->Restore(*end);
                       }
                       sealed->Answer(end.status());
@@ -219,30 +249,30 @@ void FrontEnd::StartShards(std::function<void(Status)> done) {
 
 void FrontEnd::ReadShard(std::shared_ptr<Shard> shard, std::string cursor,
                          std::function<void(Status)> done) {
-  log_replicas_.front()->Read(shard->id(), std::move(cursor), kReadSlots,
-                              [this, shard, done](const StatusOr<LogReadReply>& reply) {
-                                if (!reply.ok()) {
-                                  return done(reply.status());
-                                }
-                                for (const SlotRecord& record : reply->slots) {
-                                  if (Status status = shard->Restore(record); !status.ok()) {
-                                    return done(std::move(status));
-                                  }
-                                }
-                                for (const RequestRecord& record : reply->requests) {
-                                  if (Status status = shard->Restore(record); !status.ok()) {
-                                    return done(std::move(status));
-                                  }
-                                }
-                                if (reply->next_cursor.empty()) {
-                                  shard->Start(done);
-                                } else {
-                                  // Not within this call: a log may answer at once, piece by piece.
-                                  executor_.Post([this, shard, cursor = reply->next_cursor, done] {
-                                    ReadShard(shard, cursor, done);
+  shard->replicas().front()->Read(shard->id(), std::move(cursor), kReadSlots,
+                                  [this, shard, done](const StatusOr<LogReadReply>& reply) {
+                                    if (!reply.ok()) {
+                                      return done(reply.status());
+                                    }
+                                    for (const SlotRecord& record : reply->slots) {
+                                      if (Status status = shard->Restore(record); !status.ok()) {
+                                        return done(std::move(status));
+                                      }
+                                    }
+                                    for (const RequestRecord& record : reply->requests) {
+                                      if (Status status = shard->Restore(record); !status.ok()) {
+                                        return done(std::move(status));
+                                      }
+                                    }
+                                    if (reply->next_cursor.empty()) {
+                                      shard->Start(done);
+                                    } else {
+                                      // Not within this call: a log may answer at once, piece by
+                                      // piece.
+                                      executor_.Post([this, shard, cursor = reply->next_cursor,
+                                                      done] { ReadShard(shard, cursor, done); });
+                                    }
                                   });
-                                }
-                              });
 }
 
 void FrontEnd::Stop() {
@@ -596,11 +626,10 @@ void FrontEnd::Check(Callback<CheckReport> done) {
                               ? "another check is under way"
                               : "tables and nodes are still being compared after the start"));
   }
-  CheckEverything(context_, shards_, log_replicas_,
-                  [this, done = std::move(done)](CheckReport report) {
-                    checking_ = false;
-                    done(std::move(report));
-                  });
+  CheckEverything(context_, shards_, [this, done = std::move(done)](CheckReport report) {
+    checking_ = false;
+    done(std::move(report));
+  });
 }
 
 std::map<SpaceId, SpaceCounts> FrontEnd::Counts() const {

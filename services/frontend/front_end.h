@@ -19,6 +19,10 @@
 
 namespace vswap {
 
+namespace v1 {
+class ShardRecord;
+}
+
 struct SpaceInfo {
   SpaceId id = 0;
   std::string name;
@@ -68,6 +72,13 @@ class FrontEnd {
     static constexpr size_t kNameBytesMax = 255;
   };
 
+  // The replicas of a shard's table log, which outlive the front-end; of a new shard (without
+  // replicas) it names them in the record.
+  using LogsOf = std::function<StatusOr<std::vector<TableLog*>>(v1::ShardRecord& shard)>;
+
+  FrontEnd(Options options, Coordinator& coordinator, LogsOf logs_of, Placement placement,
+           Executor& executor);
+  // All shards' logs are the same.
   FrontEnd(Options options, Coordinator& coordinator, std::vector<TableLog*> log_replicas,
            Placement placement, Executor& executor);
   ~FrontEnd();
@@ -106,6 +117,8 @@ class FrontEnd {
   const FrontEndCounters& counters() const { return counters_; }
   uint64_t stores_overtaken() const;
   const Placement& placement() const { return placement_; }
+  // Nodes and sets may join at any time.
+  Placement& placement() { return placement_; }
   // Batches of deletes that nodes have not answered.
   size_t releases_pending() const { return releaser_.pending(); }
   // For checks: the shards, in order.
@@ -113,7 +126,9 @@ class FrontEnd {
 
  private:
   struct Opening;
+  struct Taking;
   void TakeShards(uint32_t shard_count, std::function<void(Status)> done);
+  void TakeSome(const std::shared_ptr<Taking>& taking, ShardId begin);
   void StartShards(std::function<void(Status)> done);
   void ReadShard(std::shared_ptr<Shard> shard, std::string cursor,
                  std::function<void(Status)> done);
@@ -128,8 +143,8 @@ class FrontEnd {
 
   const Options options_;
   Coordinator& coordinator_;
-  const std::vector<TableLog*> log_replicas_;
-  const Placement placement_;
+  const LogsOf logs_of_;
+  Placement placement_;
   Executor& executor_;
   FrontEndCounters counters_;
   Releaser releaser_;

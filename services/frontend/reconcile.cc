@@ -15,9 +15,10 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
  public:
   ReconcileJob(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
                std::function<void()> done)
-      : context_(context), shards_(std::move(shards)), done_(std::move(done)) {
-    nodes_ = context_.placement.Members();
-  }
+      : context_(context),
+        shards_(std::move(shards)),
+        done_(std::move(done)),
+        nodes_(context_.placement.Members()) {}
 
   void NextNode() {
     if (nodes_.empty()) {

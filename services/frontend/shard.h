@@ -173,6 +173,7 @@ class Shard : public std::enable_shared_from_this<Shard> {
 
   uint64_t overtaken_total() const { return overtaken_; }
   ShardId id() const { return options_.id; }
+  const std::vector<TableLog*>& replicas() const { return replicas_; }
   Epoch epoch() const { return options_.epoch; }
 
  private:

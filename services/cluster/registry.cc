@@ -1,0 +1,165 @@
+#include "services/cluster/registry.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "services/cluster/await.h"
+
+namespace vswap {
+namespace {
+
+constexpr auto kCallMax = std::chrono::seconds(30);
+constexpr int kTriesMax = 16;
+constexpr char kClusterKey[] = "cluster";
+
+StatusOr<std::vector<KeyValue>> List(Coordinator& coordinator, const std::string& prefix) {
+  return AwaitFor<std::vector<KeyValue>>(
+      kCallMax, [&](auto done) { coordinator.List(prefix, std::move(done)); });
+}
+
+StatusOr<TransactionReply> Commit(Coordinator& coordinator, const Transaction& transaction) {
+  return AwaitFor<TransactionReply>(
+      kCallMax, [&](auto done) { coordinator.Commit(transaction, std::move(done)); });
+}
+
+template <typename Record>
+struct Known {
+  Record record;
+  uint64_t revision = 0;
+};
+
+template <typename Record>
+StatusOr<std::vector<Known<Record>>> ListRecords(Coordinator& coordinator,
+                                                 const std::string& prefix) {
+  const StatusOr<std::vector<KeyValue>> found = List(coordinator, prefix);
+  if (!found.ok()) {
+    return found.status();
+  }
+  std::vector<Known<Record>> records;
+  for (const KeyValue& entry : *found) {
+    Known<Record> known;
+    known.revision = entry.revision;
+    if (!known.record.ParseFromString(entry.value)) {
+      return MakeError(StatusCode::kDataLoss,
+                       "coordinator: the record " + entry.key + " cannot be read");
+    }
+    records.push_back(std::move(known));
+  }
+  return records;
+}
+
+// Adds a set of the node alone, unless there is one.
+Status AddOwnSet(Coordinator& coordinator, const v1::NodeRecord& node, bool same_number,
+                 Transaction* transaction) {
+  const auto sets = ListRecords<v1::SetRecord>(coordinator, "sets/");
+  if (!sets.ok()) {
+    return sets.status();
+  }
+  v1::SetRecord own;
+  own.set_set(1);
+  for (const auto& known : *sets) {
+    if (known.record.nodes_size() == 1 && known.record.nodes(0) == node.node()) {
+      return Status();
+    }
+    own.set_set(std::max(own.set(), known.record.set() + 1));
+  }
+  if (same_number) {
+    own.set_set(node.node());
+  }
+  own.set_tier(node.tier());
+  own.add_nodes(node.node());
+  const std::string key = NumberedKey("sets", own.set());
+  transaction->compares.push_back({key, 0});
+  transaction->puts.push_back({key, own.SerializeAsString()});
+  return Status();
+}
+
+}  // namespace
+
+std::string NumberedKey(const char* prefix, uint32_t number) {
+  char key[32];
+  std::snprintf(key, sizeof(key), "%s/%05u", prefix, number);
+  return key;
+}
+
+StatusOr<v1::ClusterRecord> FindOrMakeCluster(Coordinator& coordinator, uint32_t shard_count,
+                                              Random& random) {
+  for (int i = 0; i < kTriesMax; ++i) {
+    const auto found = ListRecords<v1::ClusterRecord>(coordinator, kClusterKey);
+    if (!found.ok() || !found->empty()) {
+      return found.ok() ? StatusOr<v1::ClusterRecord>(found->front().record) : found.status();
+    }
+    v1::ClusterRecord made;
+    made.set_shard_count(shard_count);
+    made.set_cluster(random.Next64());
+    const auto reply =
+        Commit(coordinator, {{{kClusterKey, 0}}, {{kClusterKey, made.SerializeAsString()}}, {}});
+    if (!reply.ok()) {
+      return reply.status();
+    }
+  }
+  return MakeError(StatusCode::kAborted, "the cluster's record comes and goes");
+}
+
+StatusOr<std::vector<v1::NodeRecord>> ListNodes(Coordinator& coordinator) {
+  const auto found = ListRecords<v1::NodeRecord>(coordinator, "nodes/");
+  if (!found.ok()) {
+    return found.status();
+  }
+  std::vector<v1::NodeRecord> nodes;
+  for (const auto& known : *found) {
+    nodes.push_back(known.record);
+  }
+  return nodes;
+}
+
+StatusOr<std::optional<v1::NodeRecord>> FindNode(Coordinator& coordinator,
+                                                 const std::string& name) {
+  const auto nodes = ListNodes(coordinator);
+  if (!nodes.ok()) {
+    return nodes.status();
+  }
+  const auto it = std::ranges::find(*nodes, name, &v1::NodeRecord::name);
+  return it == nodes->end() ? std::nullopt : std::optional(*it);
+}
+
+StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord wanted) {
+  const uint32_t asked = wanted.node();
+  for (int i = 0; i < kTriesMax; ++i) {
+    const auto nodes = ListRecords<v1::NodeRecord>(coordinator, "nodes/");
+    if (!nodes.ok()) {
+      return nodes.status();
+    }
+    uint64_t revision = 0;
+    uint32_t next = 1;
+    wanted.set_node(asked);
+    for (const auto& known : *nodes) {
+      next = std::max(next, known.record.node() + 1);
+      if (known.record.name() != wanted.name()) {
+        continue;
+      }
+      if (known.record.tier() != wanted.tier()) {
+        return MakeError(StatusCode::kFailedPrecondition,
+                         "id: " + wanted.name() + " is the name of a node of the other tier");
+      }
+      wanted.set_node(known.record.node());
+      revision = known.revision;
+    }
+    if (wanted.node() == 0) {
+      wanted.set_node(next);
+    }
+    const std::string key = NumberedKey("nodes", wanted.node());
+    Transaction transaction{{{key, revision}}, {{key, wanted.SerializeAsString()}}, {}};
+    VSWAP_RETURN_IF_ERROR(AddOwnSet(coordinator, wanted, asked != 0, &transaction));
+    const auto reply = Commit(coordinator, transaction);
+    if (!reply.ok()) {
+      return reply.status();
+    }
+    if (reply->succeeded) {
+      return wanted;
+    }
+  }
+  return MakeError(StatusCode::kAborted, "others change the records of nodes all the time");
+}
+
+}  // namespace vswap
