@@ -65,7 +65,10 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& frontend) {
   grpc::ResourceQuota quota("vswap_client");
   quota.Resize(kQuotaBytes);
   arguments.SetResourceQuota(quota);
-  return grpc::CreateCustomChannel(frontend, grpc::InsecureChannelCredentials(), arguments);
+  // gRPC tries several addresses in their order, until one takes the connection.
+  const bool several = frontend.find(',') != std::string::npos;
+  return grpc::CreateCustomChannel(several ? "ipv4:" + frontend : frontend,
+                                   grpc::InsecureChannelCredentials(), arguments);
 }
 
 StatusOr<Attachment> Attach(const ClientOptions& options) {

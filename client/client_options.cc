@@ -1,5 +1,7 @@
 #include "client/client_options.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <string_view>
 
@@ -16,13 +18,29 @@ Status CheckName(std::string_view field, const std::string& name) {
              : InvalidField(field, std::to_string(name.size()) + " bytes long", "1..255 bytes");
 }
 
-Status CheckEndpoint(const std::string& endpoint) {
+bool IsEndpoint(std::string_view endpoint, bool numeric) {
   const size_t colon = endpoint.rfind(':');
-  const std::string port = colon == std::string::npos ? "" : endpoint.substr(colon + 1);
+  if (colon == std::string_view::npos || colon == 0) {
+    return false;
+  }
+  const std::string host(endpoint.substr(0, colon));
+  const std::string port(endpoint.substr(colon + 1));
   const bool digits = !port.empty() && port.size() <= 5 &&
                       std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; });
-  if (colon == 0 || !digits || std::stoi(port) < 1 || std::stoi(port) > 65535) {
-    return InvalidField("frontend", "'" + endpoint + "'", "HOST:PORT with a port of 1..65535");
+  in_addr address{};
+  return digits && std::stoi(port) >= 1 && std::stoi(port) <= 65535 &&
+         (!numeric || inet_pton(AF_INET, host.c_str(), &address) == 1);
+}
+
+Status CheckFrontEnd(const std::string& frontend) {
+  const bool several = frontend.find(',') != std::string::npos;
+  for (size_t begin = 0; begin <= frontend.size();) {
+    const size_t end = std::min(frontend.find(',', begin), frontend.size());
+    if (!IsEndpoint(std::string_view(frontend).substr(begin, end - begin), several)) {
+      return InvalidField("frontend", "'" + frontend + "'",
+                          "HOST:PORT with a port of 1..65535, or several IPV4:PORT,IPV4:PORT");
+    }
+    begin = end + 1;
   }
   return Status();
 }
@@ -30,7 +48,7 @@ Status CheckEndpoint(const std::string& endpoint) {
 }  // namespace
 
 Status Validate(const ClientOptions& options) {
-  VSWAP_RETURN_IF_ERROR(CheckEndpoint(options.frontend));
+  VSWAP_RETURN_IF_ERROR(CheckFrontEnd(options.frontend));
   VSWAP_RETURN_IF_ERROR(CheckName("space", options.space));
   VSWAP_RETURN_IF_ERROR(CheckName("holder", options.holder));
   if (options.create_pages > kSpacePagesMax) {

@@ -12,7 +12,8 @@ namespace vswap {
 inline constexpr size_t kNameBytesMax = 255;  // of spaces and holders
 
 struct ClientOptions {
-  std::string frontend;       // HOST:PORT
+  // HOST:PORT, or several IPV4:PORT,IPV4:PORT,...: the first that takes a connection serves.
+  std::string frontend;
   std::string space;          // name, 1..255 bytes
   std::string holder;         // stable identity of this process's role, 1..255 bytes
   bool take_over = false;     // from another holder, which is fenced

@@ -1,42 +1,9 @@
 #include "services/serving.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
-#include <prometheus/text_serializer.h>
-
-#include <charconv>
-#include <chrono>
 #include <iterator>
-#include <mutex>
+#include <utility>
 
 namespace vswap {
-namespace {
-
-// What gRPC takes at most. The limit of the protocol is half of it, and gets a better error.
-constexpr int kGrpcMessageBytesMax = 2 * static_cast<int>(kMessageBytesMax);
-constexpr int kStreamsMax = 256;  // a connection
-constexpr int kKeepaliveMs = 30000;
-constexpr auto kGoodbye = std::chrono::milliseconds(100);
-
-Status CheckAddress(std::string_view field, const std::string& address) {
-  const size_t colon = address.rfind(':');
-  unsigned port = 0;
-  const char* end = address.data() + address.size();
-  const bool good = colon != std::string::npos && colon > 0 &&
-                    std::from_chars(address.data() + colon + 1, end, port).ptr == end &&
-                    colon + 1 < address.size() && port <= 65535;
-  return good ? Status() : InvalidField(field, address, "HOST:PORT, port 0..65535");
-}
-
-void InitGrpcOnce() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  });
-}
-
-}  // namespace
 
 Serving::Serving(FrontEnd& front_end, const Clock& clock)
     : request_metrics_(registry_),
@@ -48,75 +15,37 @@ Serving::Serving(FrontEnd& front_end, const Clock& clock)
 StatusOr<std::unique_ptr<Serving>> Serving::Listen(const std::string& listen,
                                                    const std::string& metrics_listen,
                                                    FrontEnd& front_end, const Clock& clock) {
-  VSWAP_RETURN_IF_ERROR(CheckAddress("listen", listen));
-  VSWAP_RETURN_IF_ERROR(CheckAddress("metrics-listen", metrics_listen));
   std::unique_ptr<Serving> serving(new Serving(front_end, clock));
-  VSWAP_RETURN_IF_ERROR(serving->ListenHttp(metrics_listen));
-  VSWAP_RETURN_IF_ERROR(serving->ListenGrpc(listen));
+  StatusOr<std::unique_ptr<RpcServer>> server =
+      RpcServer::Listen(listen, metrics_listen,
+                        {.services =
+                             [&serving = *serving](grpc::ServerBuilder& builder) {
+                               serving.front_end_service_.Register(builder);
+                               builder.RegisterService(&serving.admin_service_);
+                             },
+                         .metrics = [&serving = *serving] { return serving.Collect(); }});
+  if (!server.ok()) {
+    return server.status();
+  }
+  serving->server_ = *std::move(server);
   return serving;
 }
 
-Status Serving::ListenGrpc(const std::string& listen) {
-  InitGrpcOnce();
-  int port = 0;
-  grpc::ServerBuilder builder;
-  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
-  builder.SetMaxReceiveMessageSize(kGrpcMessageBytesMax);
-  builder.SetMaxSendMessageSize(kGrpcMessageBytesMax);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsMax);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
-  // Else a second process would get every other connection of the same port.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  front_end_service_.Register(builder);
-  builder.RegisterService(&admin_service_);
-  server_ = builder.BuildAndStart();
-  if (server_ == nullptr || port == 0) {
-    return MakeError(StatusCode::kUnavailable,
-                     "listen: cannot listen on " + listen + " (is the port in use?)");
-  }
-  server_->GetHealthCheckService()->SetServingStatus(false);
-  listen_ = listen.substr(0, listen.rfind(':') + 1) + std::to_string(port);
-  return Status();
-}
-
-Status Serving::ListenHttp(const std::string& listen) {
-  const auto metrics = [this] {
-    std::vector<prometheus::MetricFamily> families = collector_.Collect();
-    std::vector<prometheus::MetricFamily> requests = registry_.Collect();
-    std::move(requests.begin(), requests.end(), std::back_inserter(families));
-    return HttpResponse{200, "text/plain; version=0.0.4; charset=utf-8",
-                        prometheus::TextSerializer().Serialize(families)};
-  };
-  const auto ready = [this] {
-    return ready_ ? HttpResponse{200, "text/plain", "ok\n"}
-                  : HttpResponse{503, "text/plain", "starting or stopping\n"};
-  };
-  const auto live = [] { return HttpResponse{200, "text/plain", "ok\n"}; };
-  StatusOr<std::unique_ptr<HttpServer>> http =
-      HttpServer::Start(listen, {{"/metrics", metrics}, {"/readyz", ready}, {"/livez", live}});
-  if (!http.ok()) {
-    return http.status();
-  }
-  http_ = *std::move(http);
-  return Status();
-}
-
-void Serving::SetReady(bool ready) {
-  ready_ = ready;
-  server_->GetHealthCheckService()->SetServingStatus(ready);
+std::vector<prometheus::MetricFamily> Serving::Collect() const {
+  std::vector<prometheus::MetricFamily> families = collector_.Collect();
+  std::vector<prometheus::MetricFamily> requests = registry_.Collect();
+  std::move(requests.begin(), requests.end(), std::back_inserter(families));
+  return families;
 }
 
 void Serving::StopRequests() {
-  if (server_ != nullptr) {
-    server_->Shutdown(std::chrono::system_clock::now() + kGoodbye);
-    front_end_service_.Stop();
-    server_.reset();
-  }
+  server_->StopRequests([this] { front_end_service_.Stop(); });
 }
 
 Serving::~Serving() {
-  StopRequests();
-  http_.reset();
+  if (server_ != nullptr) {
+    StopRequests();
+  }
 }
 
 }  // namespace vswap

@@ -1,77 +1,36 @@
 #include "services/standalone.h"
 
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <thread>
 
 #include "services/cluster/await.h"
 #include "services/cluster/local_coordinator.h"
+#include "services/cluster/registry.h"
 #include "services/common/data_dir.h"
 #include "services/common/thread_pool.h"
-#include "services/compressor/compressor_node.h"
+#include "services/compressor_parts.h"
 #include "services/data_dir_lock.h"
 #include "services/serving.h"
-#include "services/store/rocksdb_node.h"
-#include "services/store/rocksdb_table_log.h"
-#include "vswap/v1/cluster.pb.h"
+#include "services/store_parts.h"
 
 namespace vswap {
 namespace {
 
 constexpr NodeId kCompressorNode = 1;
 constexpr NodeId kStoreNode = 2;
+// Each node's own.
 constexpr SetId kCompressorSet = 1;
 constexpr SetId kStoreSet = 2;
-constexpr auto kCallMax = std::chrono::seconds(30);
-constexpr auto kStartMax = std::chrono::minutes(10);
-constexpr auto kPoll = std::chrono::milliseconds(5);
-constexpr int kStoreThreads = 4;
-constexpr int kLogThreads = 2;
-// Of what a nearly full arena holds, this much is written back at a time.
-constexpr double kWritebackPart = 0.05;
-
-int ComputeThreads(uint64_t wanted) {
-  return static_cast<int>(wanted != 0 ? wanted : std::max(2u, std::thread::hardware_concurrency()));
-}
-
-std::string Numbered(const char* prefix, uint32_t number) {
-  char key[32];
-  std::snprintf(key, sizeof(key), "%s/%05u", prefix, number);
-  return key;
-}
-
-std::string HostName() {
-  char name[256] = {};
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
-}
-
-Writeback::Options WritebackAt(uint64_t percent) {
-  const double start = static_cast<double>(percent) / 100;
-  return {.start = start, .end = start * (1 - kWritebackPart)};
-}
-
-// False where the time was over first.
-bool PollUntil(TimePoint deadline, const std::function<bool()>& condition) {
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) {
-      return false;
-    }
-    std::this_thread::sleep_for(kPoll);
-  }
-  return true;
-}
+constexpr char kCompressorName[] = "compressor-1";
+constexpr char kStoreName[] = "store-1";
 
 }  // namespace
 
 class Standalone::Parts {
  public:
   explicit Parts(const StandaloneOptions& options)
-      : options_(options),
-        compute_(ComputeThreads(options.threads)),
-        storage_(kStoreThreads),
-        log_(kLogThreads) {}
+      : options_(options), compute_(ComputeThreads(options.front_end.threads)) {}
   ~Parts();
 
   Status Start();
@@ -81,18 +40,7 @@ class Standalone::Parts {
  private:
   Status OpenStore();
   Status OpenCompressor();
-  // Removes what others left behind whose data directories are gone.
-  static void ReclaimArenas(const std::string& directory, uint64_t own_id);
-  struct Registered {
-    v1::NodeRecord record;
-    uint64_t revision = 0;  // 0: never registered
-  };
-  StatusOr<Registered> FindNode(NodeId node);
-  Status CommitNode(const Registered& node, SetId set);
-  // Tells the coordinator who is there.
-  Status Register(NodeId node, SetId set, Tier tier, const char* name, Incarnation incarnation);
-  // Tells it that nothing is left of the node's data, and nothing was lost.
-  Status RegisterEmpty(NodeId node, SetId set);
+  Status Register(NodeId node, Tier tier, const char* name, Incarnation incarnation);
   Status StartFrontEnd();
   // The pages that are left in the arena; nothing where the time was over first.
   std::optional<uint64_t> MoveToStore(TimePoint deadline);
@@ -102,18 +50,13 @@ class Standalone::Parts {
   const StandaloneOptions options_;
   SteadyClock clock_;
   SystemRandom random_;
-  // The executors of: the front-end and the compressor; the store; the table log and the
-  // coordinator, which stores wait for. Apart, so that none waits behind the work of another.
+  // The executor of the front-end and the compressor. The store has its own, so that none waits
+  // behind the work of another; the coordinator shares that of the table log.
   ThreadPool compute_;
-  ThreadPool storage_;
-  ThreadPool log_;
   std::unique_ptr<DataDirLock> directory_;
+  std::unique_ptr<StoreParts> store_;
   std::unique_ptr<LocalCoordinator> coordinator_;
-  std::unique_ptr<StoreDb> store_;
-  std::unique_ptr<RocksdbNode> store_node_;
-  std::unique_ptr<RocksdbTableLog> table_log_;
-  std::unique_ptr<SlabArena> arena_;
-  std::unique_ptr<CompressorNode> compressor_node_;
+  std::unique_ptr<CompressorParts> compressor_;
   std::unique_ptr<FrontEnd> front_end_;
   std::unique_ptr<Serving> serving_;
 };
@@ -125,164 +68,78 @@ Standalone::Parts::~Parts() {
 
 void Standalone::Parts::StopThreads() {
   compute_.Stop();
-  storage_.Stop();
-  log_.Stop();
+  if (store_ != nullptr) {
+    store_->StopThreads();
+  }
 }
 
 Status Standalone::Parts::OpenStore() {
-  StatusOr<std::unique_ptr<LocalCoordinator>> coordinator =
-      LocalCoordinator::Open(options_.data_dir + "/coordinator", log_);
-  if (!coordinator.ok()) {
-    return coordinator.status();
-  }
-  coordinator_ = *std::move(coordinator);
-  StatusOr<std::unique_ptr<StoreDb>> store =
-      StoreDb::Open({.directory = options_.data_dir + "/store",
-                     .block_cache_bytes = options_.block_cache,
-                     .sync_log = options_.sync_log,
-                     .discard_data = options_.discard_data},
-                    random_);
+  StatusOr<std::unique_ptr<StoreParts>> store =
+      StoreParts::Open(options_.data_dir, options_.store, random_);
   if (!store.ok()) {
     return store.status();
   }
   store_ = *std::move(store);
-  StatusOr<std::unique_ptr<RocksdbNode>> node =
-      RocksdbNode::Open(*store_, storage_, {.capacity_pages = options_.capacity_pages});
-  if (!node.ok()) {
-    return node.status();
+  StatusOr<std::unique_ptr<LocalCoordinator>> coordinator =
+      LocalCoordinator::Open(options_.data_dir + "/coordinator", store_->log_executor());
+  if (!coordinator.ok()) {
+    return coordinator.status();
   }
-  store_node_ = *std::move(node);
-  table_log_ = std::make_unique<RocksdbTableLog>(*store_, log_);
-  const StatusOr<Registered> known = FindNode(kStoreNode);
+  coordinator_ = *std::move(coordinator);
+  const StatusOr<std::optional<v1::NodeRecord>> known = FindNode(*coordinator_, kStoreName);
   if (!known.ok()) {
     return known.status();
   }
-  if (known->record.incarnation() != store_->incarnation()) {
+  if (!known->has_value() || (*known)->incarnation() != store_->incarnation()) {
     // A new table log issues versions from the beginning: an arena that outlived the old one holds
     // other pages under the same names, and must never be taken for ours.
     VSWAP_RETURN_IF_ERROR(RenewDataDirId(options_.data_dir, random_).status());
   }
-  return Register(kStoreNode, kStoreSet, Tier::kPhysical, "store-1", store_->incarnation());
+  return Register(kStoreNode, Tier::kPhysical, kStoreName, store_->incarnation());
 }
 
 Status Standalone::Parts::OpenCompressor() {
-  const StatusOr<uint64_t> id = ReadOrMakeDataDirId(options_.data_dir, random_);
-  if (!id.ok()) {
-    return id.status();
+  StatusOr<std::unique_ptr<CompressorParts>> compressor =
+      CompressorParts::Open(options_.data_dir, options_.compressor, compute_, random_);
+  if (!compressor.ok()) {
+    return compressor.status();
   }
-  SlabArenaOptions options;
-  options.path = options_.arena.empty() ? DefaultArenaPath(*id) : options_.arena;
-  options.data_dir_id = *id;
-  options.data_dir_path = std::filesystem::absolute(options_.data_dir).string();
-  options.memory_max_bytes = options_.memory_max;
-  options.allow_swappable = options_.allow_swappable;
-  ReclaimArenas(std::filesystem::path(options.path).parent_path().string(), *id);
-  StatusOr<std::unique_ptr<SlabArena>> arena = SlabArena::Open(options, random_);
-  if (!arena.ok()) {
-    return arena.status();
-  }
-  arena_ = *std::move(arena);
-  const ArenaRecovery& found = arena_->recovery();
-  spdlog::info("arena {}: {} pages found, {} unfinished, {} damaged, {} conflicting, {}",
-               options.path, found.pages, found.unfinished, found.damaged, found.conflicting,
-               arena_->locked() ? "locked" : "not locked");
-  compressor_node_ = std::make_unique<CompressorNode>(*arena_, compute_);
-  return Register(kCompressorNode, kCompressorSet, Tier::kCompressed, "compressor-1",
-                  arena_->incarnation());
+  compressor_ = *std::move(compressor);
+  return Register(kCompressorNode, Tier::kCompressed, kCompressorName, compressor_->incarnation());
 }
 
-void Standalone::Parts::ReclaimArenas(const std::string& directory, uint64_t own_id) {
-  const StatusOr<std::vector<std::string>> removed = ReclaimAbandoned(directory, own_id);
-  if (!removed.ok()) {
-    spdlog::warn("{}: cannot look for abandoned arenas: {}", directory,
-                 std::string(MessageOf(removed.status())));
-    return;
-  }
-  for (const std::string& path : *removed) {
-    spdlog::info("removed {}: its data directory is gone", path);
-  }
-}
-
-StatusOr<Standalone::Parts::Registered> Standalone::Parts::FindNode(NodeId node) {
-  const std::string key = Numbered("nodes", node);
-  const StatusOr<std::optional<KeyValue>> found = AwaitFor<std::optional<KeyValue>>(
-      kCallMax, [&](auto done) { coordinator_->Get(key, std::move(done)); });
-  if (!found.ok()) {
-    return found.status();
-  }
-  Registered registered;
-  registered.record.set_node(node);
-  if (found->has_value()) {
-    if (!registered.record.ParseFromString((*found)->value)) {
-      return MakeError(StatusCode::kDataLoss, "coordinator: the record " + key + " cannot be read");
-    }
-    registered.revision = (*found)->revision;
-  }
-  return registered;
-}
-
-Status Standalone::Parts::CommitNode(const Registered& node, SetId set) {
-  const std::string key = Numbered("nodes", node.record.node());
-  v1::SetRecord members;
-  members.set_set(set);
-  members.set_tier(node.record.tier());
-  members.add_nodes(node.record.node());
-  const StatusOr<TransactionReply> reply = AwaitFor<TransactionReply>(kCallMax, [&](auto done) {
-    coordinator_->Commit({{{key, node.revision}},
-                          {{key, node.record.SerializeAsString()},
-                           {Numbered("sets", set), members.SerializeAsString()}},
-                          {}},
-                         std::move(done));
-  });
-  return reply.ok() && !reply->succeeded
-             ? MakeError(StatusCode::kAborted, key + " was changed by somebody else")
-             : reply.status();
-}
-
-Status Standalone::Parts::Register(NodeId node, SetId set, Tier tier, const char* name,
+Status Standalone::Parts::Register(NodeId node, Tier tier, const char* name,
                                    Incarnation incarnation) {
-  StatusOr<Registered> known = FindNode(node);
+  const StatusOr<std::optional<v1::NodeRecord>> known = FindNode(*coordinator_, name);
   if (!known.ok()) {
     return known.status();
   }
-  v1::NodeRecord& record = known->record;
-  if (record.incarnation() == incarnation) {
+  if (known->has_value() && (*known)->incarnation() == incarnation) {
     return Status();
   }
-  if (record.incarnation() != 0) {
+  if (known->has_value() && (*known)->incarnation() != 0 && incarnation != 0) {
     spdlog::warn("{}: the data of its earlier incarnation is gone; pages it alone held are lost",
                  name);
   }
+  v1::NodeRecord record;
+  record.set_node(node);
   record.set_tier(static_cast<v1::Tier>(tier));
   record.set_name(name);
   record.set_machine(HostName());
   record.set_incarnation(incarnation);
-  return CommitNode(*known, set);
-}
-
-Status Standalone::Parts::RegisterEmpty(NodeId node, SetId set) {
-  StatusOr<Registered> known = FindNode(node);
-  if (!known.ok()) {
-    return known.status();
-  }
-  known->record.set_incarnation(0);
-  return CommitNode(*known, set);
+  return RegisterNode(*coordinator_, record).status();
 }
 
 Status Standalone::Parts::StartFrontEnd() {
   Placement placement;
   placement.AddNode(
-      {kStoreNode, Tier::kPhysical, "store-1", store_->incarnation(), store_node_.get()});
+      {kStoreNode, Tier::kPhysical, kStoreName, store_->incarnation(), &store_->node()});
   placement.AddSet(kStoreSet, Tier::kPhysical, {kStoreNode});
-  placement.AddNode({kCompressorNode, Tier::kCompressed, "compressor-1", arena_->incarnation(),
-                     compressor_node_.get()});
+  placement.AddNode({kCompressorNode, Tier::kCompressed, kCompressorName,
+                     compressor_->incarnation(), &compressor_->node()});
   placement.AddSet(kCompressorSet, Tier::kCompressed, {kCompressorNode});
-  FrontEnd::Options options{.shard_count = static_cast<uint32_t>(options_.shards)};
-  if (options_.writeback_percent < 100) {
-    options.writeback = WritebackAt(options_.writeback_percent);
-  }
-  front_end_ = std::make_unique<FrontEnd>(std::move(options), *coordinator_,
-                                          std::vector<TableLog*>{table_log_.get()},
+  front_end_ = std::make_unique<FrontEnd>(ToFrontEndOptions(options_.front_end, "frontend-1"),
+                                          *coordinator_, std::vector<TableLog*>{&store_->log()},
                                           std::move(placement), compute_);
   StatusOr<std::unique_ptr<Serving>> serving =
       Serving::Listen(options_.listen, options_.metrics_listen, *front_end_, clock_);
@@ -290,13 +147,7 @@ Status Standalone::Parts::StartFrontEnd() {
     return serving.status();
   }
   serving_ = *std::move(serving);
-  return AwaitFor<bool>(kStartMax,
-                        [&](Callback<bool> done) {
-                          front_end_->Start([done = std::move(done)](const Status& status) {
-                            done(status.ok() ? StatusOr<bool>(true) : status);
-                          });
-                        })
-      .status();
+  return AwaitStart(*front_end_);
 }
 
 Status Standalone::Parts::Start() {
@@ -330,9 +181,10 @@ void Standalone::Parts::EndArena(std::optional<uint64_t> left) {
                  left.has_value() ? std::to_string(*left) : "some");
     return;
   }
-  Status status = arena_->Destroy();
+  Status status = compressor_->Destroy();
   if (status.ok()) {
-    status = RegisterEmpty(kCompressorNode, kCompressorSet);
+    // Nothing is left of the node's data, and nothing was lost.
+    status = Register(kCompressorNode, Tier::kCompressed, kCompressorName, 0);
   }
   if (!status.ok()) {
     spdlog::warn("removing the arena: {}", std::string(MessageOf(status)));
@@ -340,7 +192,7 @@ void Standalone::Parts::EndArena(std::optional<uint64_t> left) {
 }
 
 Status Standalone::Parts::Drain() {
-  const TimePoint deadline = clock_.Now() + std::chrono::seconds(options_.drain_seconds);
+  const TimePoint deadline = clock_.Now() + std::chrono::seconds(options_.front_end.drain_seconds);
   spdlog::info("draining");
   serving_->SetReady(false);
   front_end_->Stop();
@@ -367,10 +219,10 @@ Standalone::Standalone(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) 
 
 Standalone::~Standalone() = default;
 
-StatusOr<std::unique_ptr<Standalone>> Standalone::Start(const StandaloneOptions& options) {
+StatusOr<std::unique_ptr<Role>> Standalone::Start(const StandaloneOptions& options) {
   auto parts = std::make_unique<Parts>(options);
   VSWAP_RETURN_IF_ERROR(parts->Start());
-  return std::unique_ptr<Standalone>(new Standalone(std::move(parts)));
+  return std::unique_ptr<Role>(new Standalone(std::move(parts)));
 }
 
 const std::string& Standalone::listen() const { return parts_->serving().listen(); }

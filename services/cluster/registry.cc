@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <thread>
 
 #include "services/cluster/await.h"
 
@@ -9,6 +10,8 @@ namespace vswap {
 namespace {
 
 constexpr auto kCallMax = std::chrono::seconds(30);
+constexpr auto kClusterWaitMax = std::chrono::seconds(60);
+constexpr auto kClusterPoll = std::chrono::milliseconds(100);
 constexpr int kTriesMax = 16;
 constexpr char kClusterKey[] = "cluster";
 
@@ -99,6 +102,22 @@ StatusOr<v1::ClusterRecord> FindOrMakeCluster(Coordinator& coordinator, uint32_t
     }
   }
   return MakeError(StatusCode::kAborted, "the cluster's record comes and goes");
+}
+
+StatusOr<v1::ClusterRecord> FindCluster(Coordinator& coordinator) {
+  const TimePoint deadline = std::chrono::steady_clock::now() + kClusterWaitMax;
+  while (true) {
+    const auto found = ListRecords<v1::ClusterRecord>(coordinator, kClusterKey);
+    if (found.ok() && !found->empty()) {
+      return found->front().record;
+    }
+    if (std::chrono::steady_clock::now() > deadline) {
+      return found.ok() ? MakeError(StatusCode::kUnavailable,
+                                    "there is no cluster yet: start a front-end first")
+                        : found.status();
+    }
+    std::this_thread::sleep_for(kClusterPoll);
+  }
 }
 
 StatusOr<std::vector<v1::NodeRecord>> ListNodes(Coordinator& coordinator) {

@@ -18,6 +18,9 @@ std::string NumberedKey(const char* prefix, uint32_t number);
 StatusOr<v1::ClusterRecord> FindOrMakeCluster(Coordinator& coordinator, uint32_t shard_count,
                                               Random& random);
 
+// Waits for it: the first front-end makes it.
+StatusOr<v1::ClusterRecord> FindCluster(Coordinator& coordinator);
+
 StatusOr<std::vector<v1::NodeRecord>> ListNodes(Coordinator& coordinator);
 // By its name; empty where nobody has it.
 StatusOr<std::optional<v1::NodeRecord>> FindNode(Coordinator& coordinator, const std::string& name);

@@ -12,8 +12,9 @@ namespace vswap {
 namespace {
 
 constexpr char kPrefix[] = "VSWAP_";
-// Read by the tests, and what endpoints.env tells.
-constexpr const char* kOtherVariables[] = {"VSWAP_TEST_", "VSWAP_GUEST_", "VSWAP_METRICS="};
+// Read by the tests, and what endpoints.env and cluster.env tell.
+constexpr const char* kOtherVariables[] = {"VSWAP_TEST_", "VSWAP_GUEST_",
+                                           "VSWAP_METRICS=", "VSWAP_FRONTENDS=", "VSWAP_PID_"};
 
 std::string EnvironmentName(const std::string& name) {
   std::string upper = kPrefix + name;

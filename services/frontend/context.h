@@ -55,6 +55,8 @@ struct FrontEndContext {
   OverlapGate& gate;
   Executor& executor;
   FrontEndCounters& counters;
+  // See FrontEnd::ProveLoads.
+  const std::atomic<bool>& prove_loads;
 };
 
 }  // namespace vswap

@@ -106,7 +106,7 @@ FrontEnd::FrontEnd(Options options, Coordinator& coordinator, LogsOf logs_of, Pl
       executor_(executor),
       releaser_(placement_, executor),
       gate_(std::make_shared<OverlapGate>(executor)),
-      context_{placement_, releaser_, *gate_, executor, counters_} {}
+      context_{placement_, releaser_, *gate_, executor, counters_, prove_loads_} {}
 
 FrontEnd::~FrontEnd() {
   for (const auto& shard : shards_) {

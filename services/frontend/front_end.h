@@ -105,6 +105,11 @@ class FrontEnd {
   void Duplicate(DuplicateCall call, MutationDone done);
   StatusOr<std::vector<BackingRun>> Extents(const RequestHeader& header, Extent extent) const;
 
+  // While on, a load is answered only after a later log write was accepted: the proof that nobody
+  // owns the shard since. For an owner that cannot tell from the coordinator; what changes needs a
+  // log write anyway.
+  void ProveLoads(bool on) { prove_loads_ = on; }
+
   // Moves every page of the tier's nodes to the other tier, as far as there is room; `done` gets
   // the pages that stayed. Works also after Stop.
   void MoveAll(Tier from, Tier to, std::function<void(uint64_t left)> done);
@@ -149,6 +154,7 @@ class FrontEnd {
   FrontEndCounters counters_;
   Releaser releaser_;
   const std::shared_ptr<OverlapGate> gate_;
+  std::atomic<bool> prove_loads_{false};
   const FrontEndContext context_;
 
   std::vector<std::shared_ptr<Shard>> shards_;  // fixed once started

@@ -209,4 +209,14 @@ std::vector<prometheus::MetricFamily> FrontEndCollector::Collect() const {
   return families.Take();
 }
 
+std::vector<prometheus::MetricFamily> CollectNode(const v1::NodeStatus& node) {
+  v1::GetStatusResponse report;
+  *report.add_nodes() = node;
+  *report.mutable_process() = OwnProcessStatus();
+  Families families;
+  AddNodes(report, families);
+  AddProcess(report.process(), families);
+  return families.Take();
+}
+
 }  // namespace vswap

@@ -3,6 +3,7 @@
 #include <prometheus/collectable.h>
 
 #include "services/frontend/front_end.h"
+#include "vswap/v1/admin.pb.h"
 
 namespace vswap {
 
@@ -16,5 +17,8 @@ class FrontEndCollector : public prometheus::Collectable {
  private:
   FrontEnd& front_end_;
 };
+
+// The metrics of a node's own process: what a front-end tells of it, and of the process.
+std::vector<prometheus::MetricFamily> CollectNode(const v1::NodeStatus& node);
 
 }  // namespace vswap

@@ -246,6 +246,17 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
   }
 
   void Reply() {
+    if (context_.prove_loads && !proven_) {
+      proven_ = true;
+      shard_->Barrier([self = shared_from_this()](const Status& status) {
+        if (status.ok()) {
+          self->Reply();
+        } else {
+          self->done_({status, {}, {}});
+        }
+      });
+      return;
+    }
     // A client whose space was opened again meanwhile gets no data.
     if (Status status = check_(); !status.ok()) {
       done_({std::move(status), {}, {}});
@@ -269,6 +280,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
       repeats_;  // pages of slots that an earlier page has: asked for once
   LoadReply reply_;
   int rounds_ = 0;
+  bool proven_ = false;
   Mutex mutex_;
   std::vector<size_t> wanted_ GUARDED_BY(mutex_);   // to be asked for again
   std::vector<size_t> revived_ GUARDED_BY(mutex_);  // were lost and are found

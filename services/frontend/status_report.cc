@@ -11,31 +11,6 @@ namespace {
 
 constexpr auto kWaitMax = std::chrono::seconds(1);
 
-v1::NodeStatus ToStatus(const Placement::Member& member, const NodeStatistics& statistics) {
-  v1::NodeStatus status;
-  status.set_node(member.id);
-  status.set_tier(static_cast<v1::Tier>(member.tier));
-  status.set_name(member.name);
-  status.set_incarnation(statistics.incarnation);
-  status.set_pages(statistics.pages);
-  status.set_pages_capacity(statistics.pages_capacity);
-  status.set_payload_bytes(statistics.payload_bytes);
-  status.set_used_bytes(statistics.used_bytes);
-  status.set_capacity_bytes(statistics.capacity_bytes);
-  status.set_occupied_bytes(statistics.occupied_bytes);
-  status.set_corrupt_pages(statistics.corrupt_pages);
-  status.set_background_errors(statistics.background_errors);
-  return status;
-}
-
-v1::ProcessStatus ToStatus(const ProcessUsage& usage) {
-  v1::ProcessStatus status;
-  status.set_resident_bytes(usage.resident_bytes);
-  status.set_cpu_microseconds(static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(usage.cpu).count()));
-  return status;
-}
-
 v1::SpaceStatus ToStatus(const SpaceInfo& space, const SpaceCounts& counts) {
   v1::SpaceStatus status;
   status.set_space(space.id);
@@ -55,11 +30,38 @@ v1::SpaceStatus ToStatus(const SpaceInfo& space, const SpaceCounts& counts) {
 
 }  // namespace
 
+v1::ProcessStatus OwnProcessStatus() {
+  const ProcessUsage usage = OwnUsage();
+  v1::ProcessStatus status;
+  status.set_resident_bytes(usage.resident_bytes);
+  status.set_cpu_microseconds(static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(usage.cpu).count()));
+  return status;
+}
+
+v1::NodeStatus ToNodeStatus(NodeId node, Tier tier, const std::string& name,
+                            const NodeStatistics& statistics) {
+  v1::NodeStatus status;
+  status.set_node(node);
+  status.set_tier(static_cast<v1::Tier>(tier));
+  status.set_name(name);
+  status.set_incarnation(statistics.incarnation);
+  status.set_pages(statistics.pages);
+  status.set_pages_capacity(statistics.pages_capacity);
+  status.set_payload_bytes(statistics.payload_bytes);
+  status.set_used_bytes(statistics.used_bytes);
+  status.set_capacity_bytes(statistics.capacity_bytes);
+  status.set_occupied_bytes(statistics.occupied_bytes);
+  status.set_corrupt_pages(statistics.corrupt_pages);
+  status.set_background_errors(statistics.background_errors);
+  return status;
+}
+
 v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end) {
   v1::GetStatusResponse report;
   report.set_version(kVersionText);
   report.set_reconciled(front_end.reconciled());
-  *report.mutable_process() = ToStatus(OwnUsage());
+  *report.mutable_process() = OwnProcessStatus();
   const std::map<SpaceId, SpaceCounts> counts = front_end.Counts();
   const StatusOr<std::vector<SpaceInfo>> spaces = AwaitFor<std::vector<SpaceInfo>>(
       kWaitMax,
@@ -75,7 +77,7 @@ v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end) {
         kWaitMax,
         [&](Callback<NodeStatistics> done) { member->node->Statistics(std::move(done)); });
     if (statistics.ok()) {
-      *report.add_nodes() = ToStatus(*member, *statistics);
+      *report.add_nodes() = ToNodeStatus(member->id, member->tier, member->name, *statistics);
     }
   }
   return report;

@@ -9,4 +9,9 @@ namespace vswap {
 // second each: a node that has not answered by then is left out. Not for an executor's thread.
 v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end);
 
+// Of this process.
+v1::ProcessStatus OwnProcessStatus();
+v1::NodeStatus ToNodeStatus(NodeId node, Tier tier, const std::string& name,
+                            const NodeStatistics& statistics);
+
 }  // namespace vswap

@@ -5,6 +5,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck source=deploy/lib/service.sh
 source "$root/deploy/lib/service.sh"
+# shellcheck source=deploy/lib/free_port.sh
+source "$root/deploy/lib/free_port.sh"
 
 guest_pid=""
 trap 'stop_pid "$guest_pid" 10; stop_service' EXIT
@@ -12,10 +14,6 @@ trap 'exit 143' INT TERM
 make_run_dir
 # shellcheck disable=SC2034  # used by the tests
 uri="nbd+unix:///?socket=$run_dir/nbd.sock"
-
-free_port() {
-  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
 
 # held_pages: slots with something behind them, as the service counts them.
 held_pages() {

@@ -34,8 +34,8 @@ class FrontEndService : public testing::Test {
     StandaloneOptions options;
     options.listen = "127.0.0.1:0";
     options.data_dir = directory_.path() + "/data";
-    options.memory_max = 8 << 20;
-    StatusOr<std::unique_ptr<Standalone>> standalone = Standalone::Start(options);
+    options.compressor.memory_max = 8 << 20;
+    StatusOr<std::unique_ptr<Role>> standalone = Standalone::Start(options);
     EXPECT_TRUE(standalone.ok()) << standalone.status();
     standalone_ = *std::move(standalone);
     client_ = std::make_unique<RawClient>(standalone_->listen(), "space", kSpacePages);
@@ -62,7 +62,7 @@ class FrontEndService : public testing::Test {
   }
 
   TempDir directory_;
-  std::unique_ptr<Standalone> standalone_;
+  std::unique_ptr<Role> standalone_;
   std::unique_ptr<RawClient> client_;
 };
 

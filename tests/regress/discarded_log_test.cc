@@ -14,17 +14,17 @@ namespace {
 
 std::string Letters(char letter) { return std::string(kPageBytes, letter); }
 
-std::unique_ptr<Standalone> Start(const std::string& data_dir) {
+std::unique_ptr<Role> Start(const std::string& data_dir) {
   StandaloneOptions options;
   options.listen = "127.0.0.1:0";
   options.data_dir = data_dir;
-  options.memory_max = 8 << 20;
-  StatusOr<std::unique_ptr<Standalone>> started = Standalone::Start(options);
+  options.compressor.memory_max = 8 << 20;
+  StatusOr<std::unique_ptr<Role>> started = Standalone::Start(options);
   EXPECT_TRUE(started.ok()) << started.status();
   return started.ok() ? *std::move(started) : nullptr;
 }
 
-void StorePages(Standalone& service, char letter) {
+void StorePages(Role& service, char letter) {
   RawClient client(service.listen(), "space", 1000);
   v1::StoreResponse stored;
   const std::vector<std::string> pages(64, Letters(letter));
@@ -43,7 +43,7 @@ void StorePages(Standalone& service, char letter) {
 TEST(DiscardedLog, AnArenaOfTheOldLogIsNotBelieved) {
   TempDir directory;
   const std::string data_dir = directory.path() + "/data";
-  std::unique_ptr<Standalone> service = Start(data_dir);
+  std::unique_ptr<Role> service = Start(data_dir);
   ASSERT_NE(service, nullptr);
   StorePages(*service, 'a');
   service.reset();  // as kill -9: the arena stays

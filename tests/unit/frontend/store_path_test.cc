@@ -217,6 +217,40 @@ TEST(StorePath, APutOfUnknownEffectGoesElsewhereAndLeavesNothingBehind) {
   EXPECT_TRUE(setup.compressed.Names().empty());
 }
 
+// A second compressor that joins while the first is full, and then cannot be reached.
+TEST(StorePath, AnotherSetOfTheTierTakesWhatTheFirstDoesNot) {
+  FrontEndSetup setup({.compressed_pages = 2, .overlap_pages = 0});
+  FrontEndClient client = setup.Open();
+  setup.Store(client, {{1, Shrinking(1)}, {2, Shrinking(2)}, {3, Shrinking(3)}});
+  EXPECT_EQ(setup.EntryAt(client, 3).word.kind(), Backing::kPhysical);
+  MemoryNode second({.mode = MemoryNode::Mode::kCompressed, .incarnation = 13});
+  setup.front_end().placement().AddNode({3, Tier::kCompressed, "second", 13, &second});
+  setup.front_end().placement().AddSet(3, Tier::kCompressed, {3});
+  for (Offset offset = 4; offset < 10; ++offset) {
+    ASSERT_EQ(setup.StoreOne(client, offset, Shrinking(offset)), PageCode::kOk);
+    EXPECT_EQ(setup.EntryAt(client, offset).word.kind(), Backing::kCompressed);
+    EXPECT_EQ(setup.EntryAt(client, offset).word.set(), 3u);
+  }
+  // Noise is offered to one compressor only.
+  EXPECT_EQ(setup.StoreOne(client, 20, Noise(20)), PageCode::kOk);
+  EXPECT_EQ(setup.front_end().counters().incompressible, 1u);
+  second.faults().put.FailAfterEffect(1);
+  setup.Free(client, {1, 1});
+  for (Offset offset = 10; offset < 12; ++offset) {
+    ASSERT_EQ(setup.StoreOne(client, offset, Shrinking(offset)), PageCode::kOk);
+  }
+  for (Offset offset = 2; offset < 12; ++offset) {
+    EXPECT_EQ(setup.LoadOne(client, offset), Shrinking(offset));
+  }
+  setup.Settle();
+  setup.Free(client, {0, 100});
+  setup.Settle();
+  EXPECT_TRUE(second.Names().empty());  // also what was put there and not acknowledged
+  EXPECT_TRUE(setup.compressed.Names().empty());
+  EXPECT_TRUE(setup.physical.Names().empty());
+  setup.Drop();  // before the node
+}
+
 TEST(StorePath, WithNoNodeInReachAPageIsUnavailableAndTheOldOneStays) {
   FrontEndSetup setup;
   FrontEndClient client = setup.Open();

@@ -1,0 +1,215 @@
+#!/usr/bin/env bash
+# A cluster of vswap on this machine: etcd and all roles on free loopback ports. See usage below.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=deploy/lib/free_port.sh
+source "$root/deploy/lib/free_port.sh"
+
+usage() {
+  cat << 'END'
+usage: deploy/cluster.sh up --dir DIR [--frontends N] [--compressors N] [--stores N] [--etcd N] [--shards N]
+                           [--memory-max SIZE] [--capacity-pages N]
+       deploy/cluster.sh status --dir DIR
+       deploy/cluster.sh kill|stop|cont|restart --dir DIR ROLE/N
+       deploy/cluster.sh down --dir DIR
+
+up waits until the cluster serves and writes DIR/cluster.env: VSWAP_FRONTENDS (HOST:PORT,...), VSWAP_ETCD and
+VSWAP_PID_ROLE_N of each process. ROLE: frontend, compressor, store, etcd; N from 1. Each process counts as a machine of
+its own. kill is SIGKILL, stop and cont are SIGSTOP and SIGCONT, restart starts what was killed, at the same address.
+Of the front-ends one serves; the others stand by.
+END
+}
+
+fail() {
+  echo "cluster.sh: $1" >&2
+  exit 1
+}
+
+command=${1:-}
+[[ $# -gt 0 ]] && shift
+dir=
+target=
+frontends=2 compressors=2 stores=2 etcd_members=1 shards=64 memory_max=64MiB capacity_pages=262144
+while [[ $# -gt 0 ]]; do
+  case $1 in
+    --dir) dir=$2; shift ;;
+    --frontends) frontends=$2; shift ;;
+    --compressors) compressors=$2; shift ;;
+    --stores) stores=$2; shift ;;
+    --etcd) etcd_members=$2; shift ;;
+    --shards) shards=$2; shift ;;
+    --memory-max) memory_max=$2; shift ;;
+    --capacity-pages) capacity_pages=$2; shift ;;
+    -*) usage >&2; fail "unknown option $1" ;;
+    *) target=$1 ;;
+  esac
+  shift
+done
+vswapd=${VSWAPD:-$root/build/release/bin/vswapd}
+
+# The files of one process: DIR/ROLE-N.{cmd,pid,log} and DIR/ROLE-N/ for its data.
+start() { # ROLE-N
+  local name=$1
+  mkdir -p "$dir/$name"
+  setsid bash -c 'exec bash "$0"' "$dir/$name.cmd" > "$dir/$name.out" 2>> "$dir/$name.log" < /dev/null &
+  echo $! > "$dir/$name.pid"
+  disown
+}
+
+alive() { # ROLE-N
+  [[ -e $dir/$1.pid ]] && kill -0 "$(cat "$dir/$1.pid")" 2> /dev/null
+}
+
+names() {
+  local file
+  for file in "$dir"/*.cmd; do
+    [[ -e $file ]] && basename "$file" .cmd
+  done
+}
+
+write_env() {
+  local name role
+  {
+    echo "VSWAP_FRONTENDS=$(cat "$dir/frontends")"
+    echo "VSWAP_ETCD=$(cat "$dir/etcd")"
+    for name in $(names); do
+      role=${name%-*}
+      echo "VSWAP_PID_${role^^}_${name##*-}=$(cat "$dir/$name.pid")"
+    done
+  } > "$dir/cluster.env.new"
+  mv "$dir/cluster.env.new" "$dir/cluster.env"
+}
+
+wait_until() { # SECONDS WHAT COMMAND...
+  local seconds=$1 what=$2 end
+  shift 2
+  end=$((SECONDS + seconds))
+  until "$@"; do
+    ((SECONDS < end)) || fail "$what did not come up in $seconds seconds: see $dir/*.log"
+    sleep 0.05
+  done
+}
+
+node_ready() { grep -q '^ready ' "$dir/$1.out" 2> /dev/null || { alive "$1" || fail "$1 ended: $(tail -1 "$dir/$1.log")"; false; }; }
+etcd_ready() { curl -sf "http://$(cut -d, -f1 "$dir/etcd")/health" | grep -q true; }
+one_serves() {
+  local n
+  for ((n = 1; n <= frontends; ++n)); do
+    grep -q '^ready ' "$dir/frontend-$n.out" 2> /dev/null && return 0
+    alive "frontend-$n" || fail "frontend-$n ended: $(tail -1 "$dir/frontend-$n.log")"
+  done
+  return 1
+}
+
+up() {
+  [[ -x $vswapd ]] || fail "$vswapd is missing: build first (tests/run.sh does)"
+  mkdir -p "$dir"
+  [[ ! -e $dir/cluster.env ]] || fail "$dir has a cluster already"
+  local n port peer cluster=() clients=()
+  for ((n = 1; n <= etcd_members; ++n)); do
+    port=$(free_port)
+    peer=$(free_port)
+    clients+=("127.0.0.1:$port")
+    cluster+=("etcd-$n=http://127.0.0.1:$peer")
+    echo "exec etcd --name etcd-$n --data-dir '$dir/etcd-$n/data' --listen-client-urls http://127.0.0.1:$port" \
+      "--advertise-client-urls http://127.0.0.1:$port --listen-peer-urls http://127.0.0.1:$peer" \
+      "--initial-advertise-peer-urls http://127.0.0.1:$peer --initial-cluster INITIAL" > "$dir/etcd-$n.cmd"
+  done
+  local joined_cluster joined_clients
+  joined_cluster=$(IFS=,; echo "${cluster[*]}")
+  joined_clients=$(IFS=,; echo "${clients[*]}")
+  sed -i "s|INITIAL|$joined_cluster|" "$dir"/etcd-*.cmd
+  echo "$joined_clients" > "$dir/etcd"
+  for ((n = 1; n <= etcd_members; ++n)); do start "etcd-$n"; done
+  wait_until 30 etcd etcd_ready
+
+  local addresses=()
+  for ((n = 1; n <= frontends; ++n)); do
+    port=$(free_port)
+    addresses+=("127.0.0.1:$port")
+    echo "exec '$vswapd' frontend --etcd $joined_clients --id frontend-$n --listen 127.0.0.1:$port --shards $shards" \
+      "--machine frontend-$n" > "$dir/frontend-$n.cmd"
+  done
+  (IFS=,; echo "${addresses[*]}") > "$dir/frontends"
+  for ((n = 1; n <= frontends; ++n)); do start "frontend-$n"; done
+  for ((n = 1; n <= compressors; ++n)); do
+    echo "exec '$vswapd' compressor --etcd $joined_clients --id compressor-$n --listen 127.0.0.1:$(free_port)" \
+      "--data-dir '$dir/compressor-$n/data' --memory-max $memory_max --machine compressor-$n" > "$dir/compressor-$n.cmd"
+    start "compressor-$n"
+  done
+  for ((n = 1; n <= stores; ++n)); do
+    echo "exec '$vswapd' store --etcd $joined_clients --id store-$n --listen 127.0.0.1:$(free_port)" \
+      "--data-dir '$dir/store-$n/data' --capacity-pages $capacity_pages --machine store-$n" > "$dir/store-$n.cmd"
+    start "store-$n"
+  done
+  for ((n = 1; n <= compressors; ++n)); do wait_until 60 "compressor-$n" node_ready "compressor-$n"; done
+  for ((n = 1; n <= stores; ++n)); do wait_until 60 "store-$n" node_ready "store-$n"; done
+  wait_until 60 "a front-end" one_serves
+  write_env
+}
+
+status() {
+  local name state
+  for name in $(names); do
+    state=dead
+    if alive "$name"; then
+      state=running
+      [[ $(awk '/^State/ {print $2}' "/proc/$(cat "$dir/$name.pid")/status") == T ]] && state=stopped
+    fi
+    printf '%-14s %-8s pid %-8s %s\n' "$name" "$state" "$(cat "$dir/$name.pid")" "$(head -1 "$dir/$name.out" 2> /dev/null | grep '^ready' || true)"
+  done
+}
+
+down() {
+  local name end
+  for name in $(names); do
+    alive "$name" && { kill -CONT "$(cat "$dir/$name.pid")"; kill "$(cat "$dir/$name.pid")"; } 2> /dev/null || true
+  done
+  end=$((SECONDS + 20))
+  for name in $(names); do
+    while alive "$name" && ((SECONDS < end)); do sleep 0.05; done
+    alive "$name" && kill -9 "$(cat "$dir/$name.pid")" || true
+  done
+  remove_arenas
+  rm -rf "$dir"
+}
+
+# Arenas live in /dev/shm under the numbers of their data directories.
+remove_arenas() {
+  local id
+  for id in "$dir"/compressor-*/data/id; do
+    [[ -e $id ]] && rm -f "/dev/shm/vswap-$(cat "$id")"
+  done
+  true
+}
+
+signal() { # SIGNAL
+  local name=${target/\//-}
+  [[ -e $dir/$name.pid ]] || fail "there is no $target in $dir"
+  alive "$name" || fail "$target is not running"
+  kill "-$1" "$(cat "$dir/$name.pid")"
+}
+
+restart() {
+  local name=${target/\//-} end=$((SECONDS + 10))
+  [[ -e $dir/$name.cmd ]] || fail "there is no $target in $dir"
+  if alive "$name"; then
+    kill -9 "$(cat "$dir/$name.pid")"
+    while alive "$name" && ((SECONDS < end)); do sleep 0.02; done
+  fi
+  start "$name"
+  write_env
+}
+
+[[ -n $dir || $command == "" || $command == --help ]] || fail "--dir DIR is missing"
+case $command in
+  up) up ;;
+  status) status ;;
+  kill) signal KILL ;;
+  stop) signal STOP ;;
+  cont) signal CONT ;;
+  restart) restart ;;
+  down) down ;;
+  --help | "") usage ;;
+  *) usage >&2; fail "unknown command $command" ;;
+esac

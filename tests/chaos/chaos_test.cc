@@ -1,0 +1,189 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+
+#include "tests/model/client_space.h"
+#include "tests/model/workload.h"
+#include "tests/support/local_cluster.h"
+#include "tests/support/seed.h"
+#include "tests/support/service.h"
+
+// A cluster of real processes under load, one fault at a time by a seeded schedule: no page is
+// wrong, none is lost, and no caller hears of it within its patience.
+namespace vswap {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr uint64_t kSpacePages = 1 << 20;
+constexpr int kFrontEnds = 2;
+constexpr int kNodes = 2;  // compressors, and stores
+// Longer than the front-ends' lease.
+constexpr auto kStopMax = milliseconds(6000);
+
+// One space with its client, and a thread that keeps calls under way.
+class Tenant {
+ public:
+  Tenant(const std::string& frontends, SpaceId id, const Workload::Options& options)
+      : client_(Open(frontends, id)),
+        space_(*client_),
+        workload_(space_, id, options),
+        thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+
+  Workload& workload() { return workload_; }
+  void Pause() { paused_ = true; }
+  void Resume() { paused_ = false; }
+  uint64_t issued() { return workload_.counts().issued; }
+  // Returns when nothing is under way; only while paused.
+  void Calm() {
+    EXPECT_TRUE(PollUntil([this] { return workload_.Idle(); })) << "it never ends";
+  }
+
+ private:
+  static std::unique_ptr<SwapClient> Open(const std::string& frontends, SpaceId id) {
+    ClientOptions options;
+    options.frontend = frontends;
+    options.space = "space-" + std::to_string(id);
+    options.holder = "chaos";
+    options.create_pages = kSpacePages;
+    StatusOr<std::unique_ptr<SwapClient>> client = SwapClient::Open(options);
+    EXPECT_TRUE(client.ok()) << client.status();
+    return client.ok() ? *std::move(client) : nullptr;
+  }
+  void Run(const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      if (paused_ || !workload_.IssueOne()) {
+        std::this_thread::sleep_for(milliseconds(1));
+      }
+    }
+  }
+
+  std::unique_ptr<SwapClient> client_;
+  ClientSpace space_;
+  Workload workload_;
+  std::atomic<bool> paused_{false};
+  std::jthread thread_;  // first to end; the client then cancels what is under way
+};
+
+class Chaos : public testing::Test {
+ protected:
+  void AddTenants() {
+    for (SpaceId id = 1; id <= 3; ++id) {
+      tenants_.push_back(
+          std::make_unique<Tenant>(cluster_.frontends(), id,
+                                   Workload::Options{.seed = random_.Next64(),
+                                                     .regions = {0, 480, 40000, 90000},
+                                                     .region_slots = 200,
+                                                     .batch_pages_max = 16}));
+    }
+  }
+  void ForEach(void (Tenant::*method)()) {
+    for (const auto& tenant : tenants_) {
+      ((*tenant).*method)();
+    }
+  }
+  std::string PickProcess() {
+    const uint64_t dice = random_.Below(10);
+    const auto number = [&](uint64_t count) { return std::to_string(1 + random_.Below(count)); };
+    if (dice < 4) {
+      return "frontend/" + number(kFrontEnds);
+    }
+    if (dice < 7) {
+      return "compressor/" + number(kNodes);
+    }
+    return dice < 9 ? "store/" + number(kNodes) : "etcd/1";
+  }
+
+  // One fault and its end; all spaces have gone on at last.
+  void Round() {
+    const std::string process = PickProcess();
+    const bool stop = random_.Below(3) == 0;
+    const milliseconds away(random_.Below(stop ? kStopMax.count() : 1500));
+    std::printf("%s %s for %lld ms\n", stop ? "stop" : "kill -9", process.c_str(),
+                static_cast<long long>(away.count()));
+    const auto begun = std::chrono::steady_clock::now();
+    if (stop) {
+      cluster_.Stop(process);
+      std::this_thread::sleep_for(away);
+      cluster_.Continue(process);
+    } else {
+      cluster_.Kill(process);
+      std::this_thread::sleep_for(away);
+      cluster_.Restart(process);
+    }
+    ExpectProgress();
+    const auto took = std::chrono::steady_clock::now() - begun;
+    std::printf("  all spaces go on after %lld ms\n",
+                static_cast<long long>(std::chrono::duration_cast<milliseconds>(took).count()));
+    RestartDead();
+    std::this_thread::sleep_for(milliseconds(random_.Below(1000)));
+  }
+  void ExpectProgress() {
+    std::vector<uint64_t> issued;
+    for (const auto& tenant : tenants_) {
+      issued.push_back(tenant->issued());
+    }
+    for (size_t i = 0; i < tenants_.size(); ++i) {
+      EXPECT_TRUE(PollUntil([&] { return tenants_[i]->issued() > issued[i] + 50; }))
+          << "space " << i + 1 << " does not go on";
+    }
+  }
+  // A front-end that lost its lease has ended itself.
+  void RestartDead() {
+    std::this_thread::sleep_for(milliseconds(200));
+    for (int n = 1; n <= kFrontEnds; ++n) {
+      const std::string process = "frontend/" + std::to_string(n);
+      if (!cluster_.Alive(process)) {
+        ++ended_;
+        cluster_.Restart(process);
+      }
+    }
+  }
+  void Check() {
+    ForEach(&Tenant::Pause);
+    ForEach(&Tenant::Calm);
+    for (const auto& tenant : tenants_) {
+      tenant->workload().LoadAll();
+    }
+    ForEach(&Tenant::Calm);
+    for (const auto& tenant : tenants_) {
+      for (const std::string& line : tenant->workload().wrong_pages()) {
+        ADD_FAILURE() << line;
+      }
+      const Workload::Counts counts = tenant->workload().counts();
+      EXPECT_EQ(counts.unknown, 0u) << "requests that failed";
+      EXPECT_EQ(counts.unavailable_pages, 0u);
+      std::printf("%llu operations, %llu pages stored, %llu refused, %llu loaded and checked\n",
+                  static_cast<unsigned long long>(counts.issued),
+                  static_cast<unsigned long long>(counts.stored_pages),
+                  static_cast<unsigned long long>(counts.refused_pages),
+                  static_cast<unsigned long long>(counts.loaded_pages));
+    }
+  }
+
+  SeededRandom random_{TestSeed()};
+  LocalCluster cluster_{"--frontends 2 --compressors 2 --stores 2 --memory-max 8MiB --shards 16"};
+  std::vector<std::unique_ptr<Tenant>> tenants_;
+  int ended_ = 0;
+};
+
+// For VSWAP_TEST_MINUTES, or a dozen rounds.
+TEST_F(Chaos, OneFaultAtATimeCostsNoPage) {
+  ASSERT_TRUE(cluster_.up());
+  AddTenants();
+  const char* const given = std::getenv("VSWAP_TEST_MINUTES");
+  const auto end = std::chrono::steady_clock::now() +
+                   std::chrono::minutes(given != nullptr ? std::atoi(given) : 0);
+  constexpr int kRounds = 12;
+  for (int round = 0; (round < kRounds || std::chrono::steady_clock::now() < end) && !HasFailure();
+       ++round) {
+    Round();
+  }
+  Check();
+  std::printf("%d front-ends had lost their lease and ended\n", ended_);
+}
+
+}  // namespace
+}  // namespace vswap

@@ -1,0 +1,59 @@
+#include "tests/support/local_cluster.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+
+namespace vswap {
+namespace {
+
+std::string FileNameOf(std::string process) {
+  std::ranges::replace(process, '/', '-');
+  return process;
+}
+
+}  // namespace
+
+LocalCluster::LocalCluster(const std::string& flags) : dir_(directory_.path() + "/cluster") {
+  Run("up", flags);
+  up_ = !testing::Test::HasFailure();
+}
+
+LocalCluster::~LocalCluster() { Run("down", ""); }
+
+void LocalCluster::Run(const std::string& command, const std::string& arguments) {
+  const std::string line = std::string("VSWAPD=") + VSWAPD + " bash " + CLUSTER_SH + " " + command +
+                           " --dir " + dir_ + " " + arguments;
+  EXPECT_EQ(std::system(line.c_str()), 0) << line;
+}
+
+std::string LocalCluster::Environment(const std::string& name) const {
+  std::ifstream file(dir_ + "/cluster.env");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(name + "=")) {
+      return line.substr(name.size() + 1);
+    }
+  }
+  return "";
+}
+
+bool LocalCluster::Alive(const std::string& process) const {
+  pid_t pid = 0;
+  std::ifstream(dir_ + "/" + FileNameOf(process) + ".pid") >> pid;
+  std::string name;
+  char state = 'Z';
+  std::string number;
+  std::ifstream("/proc/" + std::to_string(pid) + "/stat") >> number >> name >> state;
+  return pid > 0 && kill(pid, 0) == 0 && state != 'Z';
+}
+
+bool LocalCluster::Ready(const std::string& process) const {
+  std::ifstream file(dir_ + "/" + FileNameOf(process) + ".out");
+  std::string line;
+  return std::getline(file, line) && line.starts_with("ready ");
+}
+
+}  // namespace vswap

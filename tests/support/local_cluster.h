@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+
+#include "tests/support/temp_dir.h"
+
+namespace vswap {
+
+// A cluster of deploy/cluster.sh: real processes and a real etcd, ended and removed at the end.
+// Processes are named ROLE/N. Thread-confined; GoogleTest's failures tell where a command fails.
+class LocalCluster {
+ public:
+  // `flags`: of `up`.
+  explicit LocalCluster(const std::string& flags);
+  ~LocalCluster();
+
+  bool up() const { return up_; }
+  // Of all front-ends: HOST:PORT,...
+  std::string frontends() const { return Environment("VSWAP_FRONTENDS"); }
+  void Kill(const std::string& process) { Run("kill", process); }
+  void Stop(const std::string& process) { Run("stop", process); }
+  void Continue(const std::string& process) { Run("cont", process); }
+  void Restart(const std::string& process) { Run("restart", process); }
+  bool Alive(const std::string& process) const;
+  // Whether it has said that it serves since its last start.
+  bool Ready(const std::string& process) const;
+
+ private:
+  void Run(const std::string& command, const std::string& arguments);
+  std::string Environment(const std::string& name) const;
+
+  TempDir directory_;
+  const std::string dir_;
+  bool up_ = false;
+};
+
+}  // namespace vswap
