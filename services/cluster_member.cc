@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "services/cluster/etcd_coordinator.h"
+#include "services/cluster/etcd_wire.h"
 #include "services/common/data_dir.h"
 
 namespace vswap {
