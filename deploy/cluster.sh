@@ -103,6 +103,7 @@ one_serves() {
 
 up() {
   [[ -x $vswapd ]] || fail "$vswapd is missing: build first (tests/run.sh does)"
+  command -v etcd > /dev/null || fail "etcd is missing: apt-get install etcd-server (tests/run.sh installs it too)"
   mkdir -p "$dir"
   [[ ! -e $dir/cluster.env ]] || fail "$dir has a cluster already"
   local n port peer cluster=() clients=()
@@ -163,12 +164,18 @@ status() {
 down() {
   local name end
   for name in $(names); do
-    alive "$name" && { kill -CONT "$(cat "$dir/$name.pid")"; kill "$(cat "$dir/$name.pid")"; } 2> /dev/null || true
+    # The process may end between the question and the signal.
+    if alive "$name"; then
+      kill -CONT "$(cat "$dir/$name.pid")" 2> /dev/null || true
+      kill "$(cat "$dir/$name.pid")" 2> /dev/null || true
+    fi
   done
   end=$((SECONDS + 20))
   for name in $(names); do
     while alive "$name" && ((SECONDS < end)); do sleep 0.05; done
-    alive "$name" && kill -9 "$(cat "$dir/$name.pid")" || true
+    if alive "$name"; then
+      kill -9 "$(cat "$dir/$name.pid")" 2> /dev/null || true
+    fi
   done
   remove_arenas
   rm -rf "$dir"

@@ -28,7 +28,7 @@ while read -r library; do
   fi
 done < <(ldd "$root"/build/release/bin/* | awk '$2 == "=>" {print $3}' | sort -u)
 # The commands that scripts use, each with a file of a listed package.
-for command in nbdkit nbdcopy nbdinfo qemu-system-x86_64 qemu-io nbd-client fio curl python3 cpio depmod dpkg-deb cmake ninja ccache g++ protoc; do
+for command in etcd nbdkit nbdcopy nbdinfo qemu-system-x86_64 qemu-io nbd-client fio curl python3 cpio depmod dpkg-deb cmake ninja ccache g++ protoc; do
   path=$(command -v "$command") || { echo "$command is not installed" >&2; status=1; continue; }
   package=$(owner "$path" || true)
   grep -qx "$package" "$closure" || { echo "$command of '$package' is not brought by the list" >&2; status=1; }
