@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "tests/model/client_space.h"
-#include "tests/model/workload.h"
+#include "tests/model/device_workload.h"
 #include "tests/support/local_cluster.h"
 #include "tests/support/seed.h"
 #include "tests/support/service.h"
@@ -26,13 +26,13 @@ constexpr auto kStopMax = milliseconds(6000);
 // One space with its client, and a thread that keeps calls under way.
 class Tenant {
  public:
-  Tenant(const std::string& frontends, SpaceId id, const Workload::Options& options)
+  Tenant(const std::string& frontends, SpaceId id, const DeviceWorkload::Options& options)
       : client_(Open(frontends, id)),
         space_(*client_),
         workload_(space_, id, options),
         thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
-  Workload& workload() { return workload_; }
+  DeviceWorkload& workload() { return workload_; }
   void Pause() { paused_ = true; }
   void Resume() { paused_ = false; }
   uint64_t issued() { return workload_.counts().issued; }
@@ -62,7 +62,7 @@ class Tenant {
 
   std::unique_ptr<SwapClient> client_;
   ClientSpace space_;
-  Workload workload_;
+  DeviceWorkload workload_;
   std::atomic<bool> paused_{false};
   std::jthread thread_;  // first to end; the client then cancels what is under way
 };
@@ -73,10 +73,10 @@ class Chaos : public testing::Test {
     for (SpaceId id = 1; id <= 3; ++id) {
       tenants_.push_back(
           std::make_unique<Tenant>(cluster_.frontends(), id,
-                                   Workload::Options{.seed = random_.Next64(),
-                                                     .regions = {0, 480, 40000, 90000},
-                                                     .region_slots = 200,
-                                                     .batch_pages_max = 16}));
+                                   DeviceWorkload::Options{.seed = random_.Next64(),
+                                                           .regions = {0, 480, 40000, 90000},
+                                                           .region_slots = 200,
+                                                           .batch_pages_max = 16}));
     }
   }
   void ForEach(void (Tenant::*method)()) {
@@ -152,7 +152,7 @@ class Chaos : public testing::Test {
       for (const std::string& line : tenant->workload().wrong_pages()) {
         ADD_FAILURE() << line;
       }
-      const Workload::Counts counts = tenant->workload().counts();
+      const DeviceWorkload::Counts counts = tenant->workload().counts();
       EXPECT_EQ(counts.unknown, 0u) << "requests that failed";
       EXPECT_EQ(counts.unavailable_pages, 0u);
       std::printf("%llu operations, %llu pages stored, %llu refused, %llu loaded and checked\n",

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "tests/model/client_space.h"
-#include "tests/model/workload.h"
+#include "tests/model/device_workload.h"
 #include "tests/support/seed.h"
 #include "tests/support/service.h"
 
@@ -22,13 +22,13 @@ constexpr uint64_t kSpacePages = 1 << 20;
 // One space with its client, and a thread that keeps calls under way.
 class Tenant {
  public:
-  Tenant(const Service& service, SpaceId id, const Workload::Options& options)
+  Tenant(const Service& service, SpaceId id, const DeviceWorkload::Options& options)
       : client_(service.Open("space-" + std::to_string(id), kSpacePages)),
         space_(*client_),
         workload_(space_, id, options),
         thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
-  Workload& workload() { return workload_; }
+  DeviceWorkload& workload() { return workload_; }
   ClientSpace& space() { return space_; }
   void Pause() { paused_ = true; }
   void Resume() { paused_ = false; }
@@ -49,7 +49,7 @@ class Tenant {
 
   std::unique_ptr<SwapClient> client_;
   ClientSpace space_;
-  Workload workload_;
+  DeviceWorkload workload_;
   std::atomic<bool> paused_{false};
   std::jthread thread_;  // first to end; the client then cancels what is under way
 };
@@ -76,7 +76,7 @@ class Crash : public testing::Test {
 
   void AddTenants(bool loss_allowed) {
     // Few slots that are overwritten all the time, single pages, and many slots in large batches.
-    const Workload::Options kinds[] = {
+    const DeviceWorkload::Options kinds[] = {
         {.seed = random_.Next64(), .regions = {0, 480, 40000}, .loss_allowed = loss_allowed},
         {.seed = random_.Next64(),
          .regions = Regions(8),
@@ -88,7 +88,7 @@ class Crash : public testing::Test {
          .region_slots = 256,
          .batch_pages_max = 32,
          .under_way_max = 8}};
-    for (const Workload::Options& kind : kinds) {
+    for (const DeviceWorkload::Options& kind : kinds) {
       tenants_.push_back(std::make_unique<Tenant>(service_, tenants_.size() + 1, kind));
     }
   }
@@ -164,19 +164,9 @@ class Crash : public testing::Test {
   void Print() {
     Workload::Counts sum;
     for (const auto& tenant : tenants_) {
-      const Workload::Counts counts = tenant->workload().counts();
-      sum.issued += counts.issued;
-      sum.stored_pages += counts.stored_pages;
-      sum.refused_pages += counts.refused_pages;
-      sum.loaded_pages += counts.loaded_pages;
+      sum += tenant->workload().counts();
     }
-    std::printf(
-        "%d kills, %d clean stops, %llu operations, %llu pages stored, %llu refused, "
-        "%llu loaded and checked\n",
-        kills_, stops_, static_cast<unsigned long long>(sum.issued),
-        static_cast<unsigned long long>(sum.stored_pages),
-        static_cast<unsigned long long>(sum.refused_pages),
-        static_cast<unsigned long long>(sum.loaded_pages));
+    std::printf("%d kills, %d clean stops, %s\n", kills_, stops_, sum.ToString().c_str());
   }
   void FreeAllAndExpectEmpty() {
     for (const auto& tenant : tenants_) {

@@ -127,6 +127,20 @@ void History::CheckPage(LoadId load, Offset offset, const PageBytes& bytes) {
   }
 }
 
+History::Candidates History::MayReturn(LoadId load, Offset offset) const {
+  const auto slot = slots_.find(offset);
+  if (slot == slots_.end()) {
+    return {.zeros = true, .others = false};
+  }
+  Candidates may;
+  for (const Write& write : slot->second) {
+    if (MayReturn(slot->second, write, loads_.at(load))) {
+      (write.content == 0 ? may.zeros : may.others) = true;
+    }
+  }
+  return may;
+}
+
 // Forgets writes that no load may return, now or later: one that is looked for and forgotten is not
 // the last one.
 void History::Prune(std::vector<Write>& writes) {

@@ -42,6 +42,12 @@ class History {
   LoadId BeginLoad();
   // One of the load's pages. Before EndLoad.
   void CheckPage(LoadId load, Offset offset, const PageBytes& bytes);
+  // What the load may find there if it looks between its beginning and now.
+  struct Candidates {
+    bool zeros = false;
+    bool others = false;
+  };
+  Candidates MayReturn(LoadId load, Offset offset) const;
   void EndLoad(LoadId load);
 
   // Slots that a load may find to be something else than zero.

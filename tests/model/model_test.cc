@@ -1,7 +1,10 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/model/device_workload.h"
 #include "tests/model/direct_space.h"
-#include "tests/model/workload.h"
+#include "tests/model/entry_workload.h"
+#include "tests/model/lying_space.h"
 #include "tests/support/faulty_network.h"
 #include "tests/support/memory_coordinator.h"
 #include "tests/support/memory_node.h"
@@ -17,59 +20,18 @@ uint64_t Operations() {
   return given != nullptr ? std::strtoull(given, nullptr, 0) : 100000;
 }
 
-// Swaps pages of an answer, or gives an old page again, once it is told to: a system that is wrong.
-class LyingSpace : public SpaceUnderTest {
- public:
-  enum class Lie { kNone, kSwap, kOldPage };
-
-  explicit LyingSpace(SpaceUnderTest& space) : space_(space) {}
-  void Store(std::vector<ContentAt> pages, StoreDone done) override {
-    space_.Store(std::move(pages), std::move(done));
-  }
-  void Free(Extent extent, FreeDone done) override { space_.Free(extent, std::move(done)); }
-  void Load(std::vector<Offset> offsets, LoadDone done) override {
-    space_.Load(offsets, [this, offsets, done](StatusOr<std::vector<LoadedPage>> pages) {
-      for (size_t i = 0; pages.ok() && i < offsets.size(); ++i) {
-        LoadedPage& page = pages->at(i);
-        if (page.code == PageCode::kOk && page.bytes != ZeroPage()) {
-          Bend(offsets[i], page);
-        }
-      }
-      done(std::move(pages));
-    });
-  }
-
-  Lie lie = Lie::kNone;
-  int lies_told = 0;
-
- private:
-  void Bend(Offset offset, LoadedPage& page) {
-    const auto [seen, first_time] = seen_.try_emplace(offset, page.bytes);
-    if (lie == Lie::kSwap && !last_.empty() && last_ != page.bytes) {
-      page.bytes = last_;
-    } else if (lie == Lie::kOldPage && !first_time && seen->second != page.bytes) {
-      page.bytes = seen->second;
-    } else {
-      last_ = page.bytes;
-      return;
-    }
-    ++lies_told;
-    lie = Lie::kNone;
-  }
-
-  SpaceUnderTest& space_;
-  std::map<Offset, PageBytes> seen_;
-  PageBytes last_;
-};
-
 // A front-end on a bad network, some spaces and their workloads, all driven by one thread and one
 // seed.
 class World {
  public:
-  static constexpr int kSpaces = 3;
+  static constexpr int kDeviceSpaces = 3;
+  static constexpr int kAllocatedSpaces = 2;
 
   explicit World(uint64_t seed)
-      : random_(seed), network_(random_.Next64()), pages_each_(random_.Below(2) == 0 ? 1000 : 120) {
+      : random_(seed),
+        network_(random_.Next64()),
+        pages_each_(random_.Below(2) == 0 ? 1000 : 120),
+        writeback_(random_.Below(2) == 0) {
     compressed_ = std::make_unique<MemoryNode>(MemoryNode::Options{
         .mode = MemoryNode::Mode::kCompressed, .capacity_pages = pages_each_, .overlap_pages = 8});
     physical_ = std::make_unique<MemoryNode>(
@@ -77,9 +39,12 @@ class World {
     far_compressed_ = std::make_unique<FarNode>(network_, *compressed_);
     far_physical_ = std::make_unique<FarNode>(network_, *physical_);
     StartFrontEnd();
-    for (int i = 0; i < kSpaces; ++i) {
-      AddSpace("space-" + std::to_string(i));
+    for (int i = 0; i < kDeviceSpaces; ++i) {
+      AddDeviceSpace("space-" + std::to_string(i));
     }
+    // One that is full at times; and one of a stripe and a bit, which may lie in two shards.
+    AddAllocatedSpace("entries-0", 2000, 3000);
+    AddAllocatedSpace("entries-1", kStripePages + 600, 500);
   }
   ~World() { Kill(); }
 
@@ -95,7 +60,7 @@ class World {
       front_end_->MoveAll(down ? Tier::kCompressed : Tier::kPhysical,
                           down ? Tier::kPhysical : Tier::kCompressed, [](uint64_t) {});
     }
-    workloads_[random_.Below(kSpaces)]->IssueOne();
+    workloads_[random_.Below(workloads_.size())]->IssueOne();
     Run(random_.Below(12));
   }
   // kill -9 and start: all that is under way is cut off, what is on the network may still arrive.
@@ -123,10 +88,13 @@ class World {
     Calm();
   }
   void FreeAll() {
-    for (const auto& workload : workloads_) {
-      workload->FreeAll();
+    for (bool more = true; more && !testing::Test::HasFailure();) {
+      more = false;
+      for (const auto& workload : workloads_) {
+        more = workload->FreeAll() || more;
+      }
+      Calm();
     }
-    Calm();
   }
   void ExpectEmpty() {
     EXPECT_EQ(compressed_->Names().size(), 0u);
@@ -146,42 +114,23 @@ class World {
     }
     return all;
   }
-  void Print() {
+  Workload::Counts Sum() {
     Workload::Counts sum;
-    uint64_t checked = 0;
     for (const auto& workload : workloads_) {
-      const Workload::Counts counts = workload->counts();
-      sum.issued += counts.issued;
-      sum.stored_pages += counts.stored_pages;
-      sum.refused_pages += counts.refused_pages;
-      sum.unknown += counts.unknown;
-      sum.unavailable_pages += counts.unavailable_pages;
-      checked += workload->pages_checked();
-    }
-    std::printf(
-        "%llu operations, %llu pages stored, %llu refused, %llu loaded and checked, "
-        "%llu unavailable, %llu requests of unknown outcome, %d restarts\n",
-        static_cast<unsigned long long>(sum.issued),
-        static_cast<unsigned long long>(sum.stored_pages),
-        static_cast<unsigned long long>(sum.refused_pages),
-        static_cast<unsigned long long>(checked),
-        static_cast<unsigned long long>(sum.unavailable_pages),
-        static_cast<unsigned long long>(sum.unknown), restarts_);
-  }
-  uint64_t issued() {
-    uint64_t sum = 0;
-    for (const auto& workload : workloads_) {
-      sum += workload->counts().issued;
+      sum += workload->counts();
     }
     return sum;
   }
+  int restarts() const { return restarts_; }
+  uint64_t written_back() const { return front_end_->counters().written_back; }
   LyingSpace& liar(int i) { return *liars_[static_cast<size_t>(i)]; }
+  LyingEntries& lying_entries(int i) { return *lying_entries_[static_cast<size_t>(i)]; }
   MemoryNode& compressed() { return *compressed_; }
 
  private:
-  void AddSpace(const std::string& name) {
+  OpenReply Open(const std::string& name, uint64_t pages, SpaceKind kind) {
     OpenReply opened;
-    front_end_->Open({.name = name, .holder = "model", .create_pages = 1 << 20},
+    front_end_->Open({.name = name, .holder = "model", .create_pages = pages, .kind = kind},
                      [&](const StatusOr<OpenReply>& reply) {
                        ASSERT_TRUE(reply.ok()) << reply.status();
                        opened = *reply;
@@ -189,11 +138,23 @@ class World {
     Run(1000000);
     spaces_.push_back(
         std::make_unique<DirectSpace>(*front_end_, opened, client_executor_, random_.Next64()));
+    return opened;
+  }
+  void AddDeviceSpace(const std::string& name) {
+    const SpaceId id = Open(name, 1 << 20, SpaceKind::kDevice).space;
     liars_.push_back(std::make_unique<LyingSpace>(*spaces_.back()));
     // Over cluster and shard boundaries.
-    workloads_.push_back(std::make_unique<Workload>(
-        *liars_.back(), opened.space,
-        Workload::Options{.seed = random_.Next64(), .regions = {0, 480, 40000, 700000}}));
+    workloads_.push_back(std::make_unique<DeviceWorkload>(
+        *liars_.back(), id,
+        DeviceWorkload::Options{.seed = random_.Next64(), .regions = {0, 480, 40000, 700000}}));
+  }
+  void AddAllocatedSpace(const std::string& name, uint64_t pages, uint64_t references_max) {
+    const SpaceId id = Open(name, pages, SpaceKind::kAllocated).space;
+    lying_entries_.push_back(std::make_unique<LyingEntries>(*spaces_.back()));
+    workloads_.push_back(std::make_unique<EntryWorkload>(
+        *lying_entries_.back(), id,
+        EntryWorkload::Options{
+            .seed = random_.Next64(), .space_pages = pages, .references_max = references_max}));
   }
   void StartFrontEnd() {
     bool started = false;
@@ -204,7 +165,12 @@ class World {
       placement.AddNode({2, Tier::kPhysical, "p", 2, far_physical_.get()});
       placement.AddSet(1, Tier::kCompressed, {1});
       placement.AddSet(2, Tier::kPhysical, {2});
-      front_end_ = std::make_unique<FrontEnd>(FrontEnd::Options{.shard_count = 3}, coordinator_,
+      FrontEnd::Options options{.shard_count = 3};
+      if (writeback_) {
+        options.writeback =
+            Writeback::Options{.start = 0.8, .end = 0.6, .interval = std::chrono::milliseconds(20)};
+      }
+      front_end_ = std::make_unique<FrontEnd>(std::move(options), coordinator_,
                                               std::vector<TableLog*>{&far_log_},
                                               std::move(placement), executor_);
       front_end_->Start([&](const Status& status) {
@@ -254,6 +220,7 @@ class World {
   SeededRandom random_;
   FaultyNetwork network_;
   const uint64_t pages_each_;
+  const bool writeback_;
   ManualExecutor executor_;         // the front-end's: dies with it
   ManualExecutor client_executor_;  // the hosts'
   MemoryCoordinator coordinator_;
@@ -265,6 +232,7 @@ class World {
   std::unique_ptr<FarNode> far_physical_;
   std::vector<std::unique_ptr<DirectSpace>> spaces_;
   std::vector<std::unique_ptr<LyingSpace>> liars_;
+  std::vector<std::unique_ptr<LyingEntries>> lying_entries_;
   std::vector<std::unique_ptr<Workload>> workloads_;
   std::unique_ptr<FrontEnd> front_end_;
   int restarts_ = 0;
@@ -281,13 +249,16 @@ TEST(Model, RandomOperationsAgreeWithAMap) {
   constexpr uint64_t kWorlds = 4;
   for (uint64_t i = 0; i < kWorlds && !testing::Test::HasFailure(); ++i) {
     World world(seeds.Next64());
-    while (world.issued() < Operations() / kWorlds && world.WrongPages().empty()) {
+    while (world.Sum().issued < Operations() / kWorlds && world.WrongPages().empty()) {
       world.Step();
     }
     world.Calm();
     world.LoadAll();
     ExpectRight(world);
-    world.Print();
+    const Workload::Counts sum = world.Sum();
+    std::printf("%s\n  %d restarts, %llu pages written back since the last\n",
+                sum.ToString().c_str(), world.restarts(),
+                static_cast<unsigned long long>(world.written_back()));
     world.FreeAll();
     world.LoadAll();
     ExpectRight(world);
@@ -301,13 +272,21 @@ TEST(Model, RandomOperationsAgreeWithAMap) {
 class Canary : public testing::Test {
  protected:
   Canary() {
-    while (world_.issued() < 3000) {
+    while (world_.Sum().issued < 3000) {
       world_.Step();
     }
     world_.Restart();  // so that every record left on the nodes is one that a word names
     world_.Calm();
     world_.LoadAll();
     ExpectRight(world_);
+  }
+  // That the oracle finds what is wrong then, and calls it so.
+  void ExpectFound(LyingEntries::Lie lie, const std::string& as) {
+    world_.lying_entries(0).lie = lie;
+    for (int i = 0; i < 20000 && world_.WrongPages().empty(); ++i) {
+      world_.Step();
+    }
+    EXPECT_THAT(world_.WrongPages(), testing::Contains(testing::ContainsRegex(as)));
   }
   World world_{TestSeed()};
 };
@@ -352,6 +331,41 @@ TEST_F(Canary, APageThatIsLostIsFound) {
   ASSERT_TRUE(world_.compressed().Drop(names.front()));
   world_.LoadAll();
   EXPECT_EQ(world_.WrongPages().size(), 1u);
+}
+
+TEST_F(Canary, AnExtentThatIsHandedOutTwiceIsFound) {
+  ExpectFound(LyingEntries::Lie::kDoubleAllocation, "handed out while it is live");
+}
+
+TEST_F(Canary, AReferenceThatIsDroppedTwiceIsFound) {
+  ExpectFound(LyingEntries::Lie::kDoubleFree,
+              "a live entry was not found|answered not_found|dropped|cannot be free");
+}
+
+TEST_F(Canary, AReferenceThatIsNotAddedIsFound) {
+  ExpectFound(LyingEntries::Lie::kLostDuplicate,
+              "a live entry was not found|answered not_found|dropped|cannot be free|answered ok");
+}
+
+TEST_F(Canary, AFreedEntryThatComesBackIsFound) {
+  ExpectFound(LyingEntries::Lie::kResurrection, "a freed entry was loaded");
+}
+
+TEST_F(Canary, AFolioThatIsHalfStoredIsFound) {
+  ExpectFound(LyingEntries::Lie::kHalfStored, "is not the last one|answered ok");
+}
+
+TEST_F(Canary, AFolioThatIsHalfRefusedIsFound) {
+  ExpectFound(LyingEntries::Lie::kHalfRefused, "is not the last one");
+}
+
+// Where it is certain that one is zeros and another is not.
+TEST_F(Canary, AMixedFolioThatIsLoadedAsOneIsFound) {
+  ExpectFound(LyingEntries::Lie::kNotMixed, "is not called mixed");
+}
+
+TEST_F(Canary, ABackingThatCannotBeIsFound) {
+  ExpectFound(LyingEntries::Lie::kWrongBacking, "its backing cannot be physical");
 }
 
 }  // namespace

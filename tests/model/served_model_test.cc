@@ -4,7 +4,8 @@
 #include <thread>
 
 #include "tests/model/client_space.h"
-#include "tests/model/workload.h"
+#include "tests/model/device_workload.h"
+#include "tests/model/entry_workload.h"
 #include "tests/support/seed.h"
 #include "tests/support/service.h"
 
@@ -12,8 +13,8 @@
 namespace vswap {
 namespace {
 
-constexpr uint64_t kOperations = 100000;
-constexpr uint64_t kSpaces = 3;
+constexpr uint64_t kDeviceSpaces = 3;
+constexpr uint64_t kSpaces = 5;
 constexpr uint64_t kSpacePages = 1 << 20;
 constexpr uint64_t kMiB = 1 << 20;
 
@@ -39,15 +40,35 @@ struct Tenant {
 class ServedModel : public testing::Test {
  protected:
   ServedModel() : random_(TestSeed()) {
-    for (uint64_t i = 0; i < kSpaces; ++i) {
-      Tenant tenant;
-      tenant.client = service_.Open("space-" + std::to_string(i), kSpacePages);
-      tenant.space = std::make_unique<ClientSpace>(*tenant.client);
-      tenant.workload = std::make_unique<Workload>(
-          *tenant.space, i + 1,
-          Workload::Options{.seed = random_.Next64(), .regions = Regions(), .region_slots = 256});
-      tenants_.push_back(std::move(tenant));
+    for (uint64_t i = 0; i < kDeviceSpaces; ++i) {
+      Tenant& tenant = Open("space-" + std::to_string(i), kSpacePages, SpaceKind::kDevice);
+      tenant.workload = std::make_unique<DeviceWorkload>(
+          *tenant.space, tenants_.size(),
+          DeviceWorkload::Options{
+              .seed = random_.Next64(), .regions = Regions(), .region_slots = 256});
     }
+    // One that is full at times; and one in several shards.
+    OpenAllocated("entries-0", 2000, 3000);
+    OpenAllocated("entries-1", 3 * kStripePages + 600, 1500);
+  }
+
+  Tenant& Open(const std::string& name, uint64_t pages, SpaceKind kind) {
+    ClientOptions options = service_.OptionsFor(name, pages);
+    options.kind = kind;
+    StatusOr<std::unique_ptr<SwapClient>> client = SwapClient::Open(options);
+    EXPECT_TRUE(client.ok()) << client.status();
+    Tenant tenant;
+    tenant.client = *std::move(client);
+    tenant.space = std::make_unique<ClientSpace>(*tenant.client);
+    tenants_.push_back(std::move(tenant));
+    return tenants_.back();
+  }
+  void OpenAllocated(const std::string& name, uint64_t pages, uint64_t references_max) {
+    Tenant& tenant = Open(name, pages, SpaceKind::kAllocated);
+    tenant.workload = std::make_unique<EntryWorkload>(
+        *tenant.space, tenants_.size(),
+        EntryWorkload::Options{
+            .seed = random_.Next64(), .space_pages = pages, .references_max = references_max});
   }
 
   // So many more random operations, by one thread a space.
@@ -75,10 +96,13 @@ class ServedModel : public testing::Test {
     Calm();
   }
   void FreeAll() {
-    for (const Tenant& tenant : tenants_) {
-      tenant.workload->FreeAll();
+    for (bool more = true; more && !HasFailure();) {
+      more = false;
+      for (const Tenant& tenant : tenants_) {
+        more = tenant.workload->FreeAll() || more;
+      }
+      Calm();
     }
-    Calm();
   }
   // The clients ride through it. What the tiers have room for is moved.
   void StopAndStart() {
@@ -101,14 +125,11 @@ class ServedModel : public testing::Test {
   Workload::Counts Sum() {
     Workload::Counts sum;
     for (const Tenant& tenant : tenants_) {
-      const Workload::Counts counts = tenant.workload->counts();
-      sum.issued += counts.issued;
-      sum.stored_pages += counts.stored_pages;
-      sum.refused_pages += counts.refused_pages;
-      sum.loaded_pages += counts.loaded_pages;
+      sum += tenant.workload->counts();
     }
     return sum;
   }
+  void ModelAgrees(uint64_t operations);
 
   SeededRandom random_;
   Service service_{{"--memory-max", "4MiB", "--capacity-pages", "2500", "--shards", "5",
@@ -116,13 +137,13 @@ class ServedModel : public testing::Test {
   std::vector<Tenant> tenants_;
 };
 
-TEST_F(ServedModel, RandomOperationsAgreeWithAMap) {
+void ServedModel::ModelAgrees(uint64_t operations) {
   const uint64_t resident = service_.ResidentBytes();
   uint64_t used_compressed = 0;
   uint64_t used_physical = 0;
   constexpr uint64_t kParts = 4;
   for (uint64_t part = 0; part < kParts && !HasFailure(); ++part) {
-    std::jthread work([this] { Work(kOperations / kParts); });
+    std::jthread work([this, operations] { Work(operations / kParts); });
     if (part > 0) {
       StopAndStart();
     }
@@ -139,13 +160,11 @@ TEST_F(ServedModel, RandomOperationsAgreeWithAMap) {
   LoadAll();
   ExpectRight();
   const Workload::Counts sum = Sum();
-  std::printf("%llu operations, %llu pages stored, %llu refused, %llu loaded and checked\n",
-              static_cast<unsigned long long>(sum.issued),
-              static_cast<unsigned long long>(sum.stored_pages),
-              static_cast<unsigned long long>(sum.refused_pages),
-              static_cast<unsigned long long>(sum.loaded_pages));
-  EXPECT_GE(sum.issued, kOperations - kSpaces * kParts);
+  std::printf("%s\n", sum.ToString().c_str());
+  EXPECT_GE(sum.issued, operations - kSpaces * kParts);
   EXPECT_GT(sum.refused_pages, 0u);
+  EXPECT_GT(sum.whole_folios, 0u);
+  EXPECT_GT(sum.mixed_folios, 0u);
   EXPECT_GT(used_compressed, 0u);
   EXPECT_GT(used_physical, 0u);
   FreeAll();
@@ -155,6 +174,9 @@ TEST_F(ServedModel, RandomOperationsAgreeWithAMap) {
   EXPECT_TRUE(PollUntil([&] { return service_.ResidentBytes() <= resident + kKeptBytesMax; }))
       << service_.ResidentBytes();
 }
+
+TEST_F(ServedModel, RandomOperationsAgreeWithAMap) { ModelAgrees(100000); }
+TEST_F(ServedModel, LongRandomOperationsAgreeWithAMap) { ModelAgrees(1000000); }
 
 class ServedMemory : public testing::Test {
  protected:

@@ -1,143 +1,59 @@
 #include "tests/model/workload.h"
 
-#include <algorithm>
-#include <set>
+#include "services/common/page.h"
 
 namespace vswap {
 
-bool Workload::IssueOne() {
-  std::vector<Offset> offsets;
-  uint64_t dice = 0;
-  Extent extent;
-  {
-    MutexLock lock(mutex_);
-    if (under_way_ >= options_.under_way_max) {
-      return false;
-    }
-    ++counts_.issued;
-    dice = random_.Below(100);
-    offsets = PickSlots();
-    extent = {offsets[0], static_cast<uint32_t>(1 + random_.Below(options_.region_slots))};
-  }
-  if (dice < 45) {
-    Store(offsets);
-  } else if (dice < 90) {
-    Load(std::move(offsets));
-  } else if (dice < 99) {
-    Free({offsets[0], 1 + extent.pages % 8});
-  } else {
-    Free(extent);
-  }
-  return true;
+Workload::Counts& Workload::Counts::operator+=(const Counts& other) {
+  issued += other.issued;
+  stored_pages += other.stored_pages;
+  refused_pages += other.refused_pages;
+  unknown += other.unknown;
+  loaded_pages += other.loaded_pages;
+  unavailable_pages += other.unavailable_pages;
+  lost_pages += other.lost_pages;
+  allocated_extents += other.allocated_extents;
+  refused_allocations += other.refused_allocations;
+  duplicated_pages += other.duplicated_pages;
+  freed_references += other.freed_references;
+  not_found_pages += other.not_found_pages;
+  shared_pages += other.shared_pages;
+  whole_folios += other.whole_folios;
+  refused_folios += other.refused_folios;
+  unmixed_folios += other.unmixed_folios;
+  mixed_folios += other.mixed_folios;
+  backing_queries += other.backing_queries;
+  return *this;
 }
 
-std::vector<Offset> Workload::PickSlots() {
-  const Offset region = options_.regions[random_.Below(options_.regions.size())];
-  const uint64_t count = 1 + random_.Below(options_.batch_pages_max);
-  const bool neighbours = random_.Below(3) != 0;
-  std::set<Offset> offsets;
-  Offset next = random_.Below(options_.region_slots);
-  for (uint64_t i = 0; i < count; ++i) {
-    offsets.insert(region + next);
-    next = neighbours ? (next + 1) % options_.region_slots : random_.Below(options_.region_slots);
-  }
-  return {offsets.begin(), offsets.end()};
-}
-
-void Workload::Store(const std::vector<Offset>& offsets) {
-  std::vector<ContentAt> pages;
-  std::vector<History::WriteId> writes;
-  {
-    MutexLock lock(mutex_);
-    ++under_way_;
-    for (const Offset offset : offsets) {
-      const uint64_t dice = random_.Below(10);
-      const History::Content content = dice < 2 ? 0 : history_.NewContent();
-      pages.push_back({offset, History::MakeContent(id_, offset, content, dice < 8)});
-      writes.push_back(history_.BeginWrite(offset, content));
+std::string Workload::Counts::ToString() const {
+  const auto line = [](std::initializer_list<std::pair<const char*, uint64_t>> counts) {
+    std::string text;
+    for (const auto& [name, count] : counts) {
+      text += (text.empty() ? "" : ", ") + std::to_string(count) + " " + name;
     }
-  }
-  space_.Store(
-      std::move(pages), [this, offsets, writes](const StatusOr<std::vector<PageCode>>& codes) {
-        MutexLock lock(mutex_);
-        --under_way_;
-        counts_.unknown += codes.ok() ? 0 : 1;
-        for (size_t i = 0; i < offsets.size(); ++i) {
-          const PageCode code = codes.ok() ? codes->at(i) : PageCode::kUnset;
-          const bool stored = code == PageCode::kOk;
-          const History::Outcome refused =
-              code == PageCode::kUnset ? History::Outcome::kMaybe : History::Outcome::kNot;
-          history_.EndWrite(offsets[i], writes[i], stored ? History::Outcome::kApplied : refused);
-          ++(stored ? counts_.stored_pages : counts_.refused_pages);
-        }
-      });
-}
-
-void Workload::Free(Extent extent) {
-  std::vector<History::WriteId> writes;
-  {
-    MutexLock lock(mutex_);
-    ++under_way_;
-    for (uint32_t i = 0; i < extent.pages; ++i) {
-      writes.push_back(history_.BeginWrite(extent.offset + i, 0));
-    }
-  }
-  space_.Free(extent, [this, extent, writes](const Status& status) {
-    MutexLock lock(mutex_);
-    --under_way_;
-    counts_.unknown += status.ok() ? 0 : 1;
-    for (uint32_t i = 0; i < extent.pages; ++i) {
-      history_.EndWrite(extent.offset + i, writes[i],
-                        status.ok() ? History::Outcome::kApplied : History::Outcome::kMaybe);
-    }
-  });
-}
-
-void Workload::Load(std::vector<Offset> offsets) {
-  History::LoadId load = 0;
-  {
-    MutexLock lock(mutex_);
-    ++under_way_;
-    load = history_.BeginLoad();
-  }
-  space_.Load(offsets, [this, offsets, load](const StatusOr<std::vector<LoadedPage>>& pages) {
-    MutexLock lock(mutex_);
-    --under_way_;
-    counts_.unknown += pages.ok() ? 0 : 1;
-    for (size_t i = 0; pages.ok() && i < offsets.size(); ++i) {
-      const LoadedPage& page = pages->at(i);
-      if (page.code == PageCode::kOk) {
-        ++counts_.loaded_pages;
-        history_.CheckPage(load, offsets[i], page.bytes);
-      } else {
-        ++(page.code == PageCode::kUnavailable ? counts_.unavailable_pages : counts_.lost_pages);
-      }
-    }
-    history_.EndLoad(load);
-  });
-}
-
-void Workload::LoadAll() {
-  std::vector<Offset> all;
-  {
-    MutexLock lock(mutex_);
-    all = history_.SlotsWritten();
-  }
-  for (size_t begin = 0; begin < all.size();) {
-    std::vector<Offset> batch;
-    const Offset stripe = all[begin] / kStripePages;
-    while (begin < all.size() && batch.size() < kBatchPagesMax &&
-           all[begin] / kStripePages == stripe) {
-      batch.push_back(all[begin++]);
-    }
-    Load(std::move(batch));
-  }
-}
-
-void Workload::FreeAll() {
-  for (const Offset region : options_.regions) {
-    Free({region, 2 * options_.region_slots});
-  }
+    return text;
+  };
+  return line({{"operations", issued},
+               {"pages stored", stored_pages},
+               {"refused", refused_pages},
+               {"loaded and checked", loaded_pages},
+               {"unavailable", unavailable_pages},
+               {"lost", lost_pages},
+               {"requests of unknown outcome", unknown}}) +
+         "\n  " +
+         line({{"extents allocated", allocated_extents},
+               {"allocations refused", refused_allocations},
+               {"pages duplicated", duplicated_pages},
+               {"references freed", freed_references},
+               {"pages not found", not_found_pages},
+               {"shared ones not stored", shared_pages}}) +
+         "\n  " +
+         line({{"folios stored as a whole", whole_folios},
+               {"refused", refused_folios},
+               {"loaded unmixed", unmixed_folios},
+               {"mixed", mixed_folios},
+               {"backing queries", backing_queries}});
 }
 
 bool Workload::Idle() {
@@ -150,19 +66,14 @@ Workload::Counts Workload::counts() {
   return counts_;
 }
 
-std::vector<std::string> Workload::wrong_pages() {
-  MutexLock lock(mutex_);
-  std::vector<std::string> wrong = history_.wrong_pages();
-  if (counts_.lost_pages > 0 && !options_.loss_allowed) {
-    wrong.push_back("space " + std::to_string(id_) + ": " + std::to_string(counts_.lost_pages) +
-                    " pages were answered as lost");
+std::vector<Offset> BatchOf(const std::vector<Offset>& offsets, size_t begin) {
+  std::vector<Offset> batch;
+  for (size_t i = begin; i < offsets.size() && batch.size() < kBatchPagesMax &&
+                         offsets[i] / kStripePages == offsets[begin] / kStripePages;
+       ++i) {
+    batch.push_back(offsets[i]);
   }
-  return wrong;
-}
-
-uint64_t Workload::pages_checked() {
-  MutexLock lock(mutex_);
-  return history_.pages_checked();
+  return batch;
 }
 
 }  // namespace vswap

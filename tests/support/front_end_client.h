@@ -24,9 +24,8 @@ class FrontEndClient {
   Token token() const { return opened_.token; }
   uint64_t pages() const { return opened_.pages; }
   void SetEpochs(const ShardMap& map) { opened_.shard_map = map; }
-  ShardId ShardAt(Offset offset) const {
-    return ShardOf(space(), offset, static_cast<uint32_t>(opened_.shard_map.epochs.size()));
-  }
+  uint32_t shard_count() const { return static_cast<uint32_t>(opened_.shard_map.epochs.size()); }
+  ShardId ShardAt(Offset offset) const { return ShardOf(space(), offset, shard_count()); }
 
   // A header for a request on the offset's shard; its sequence counts as waited for until Answered.
   RequestHeader Next(Offset offset) { return NextOn(ShardAt(offset)); }
