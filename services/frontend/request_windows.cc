@@ -8,12 +8,25 @@
 namespace vswap {
 namespace {
 
+std::vector<Extent> Ascending(std::vector<Extent> extents) {
+  std::ranges::sort(extents, {}, &Extent::offset);
+  return extents;
+}
+
+// Both ascending and without a slot twice.
 bool Overlap(const std::vector<Extent>& a, const std::vector<Extent>& b) {
-  for (const Extent& x : a) {
-    for (const Extent& y : b) {
-      if (x.offset < y.offset + y.pages && y.offset < x.offset + x.pages) {
-        return true;
-      }
+  const auto end = [](const Extent& extent) { return extent.offset + extent.pages; };
+  if (a.empty() || b.empty() || end(a.back()) <= b.front().offset ||
+      end(b.back()) <= a.front().offset) {
+    return false;
+  }
+  for (auto x = a.begin(), y = b.begin(); x != a.end() && y != b.end();) {
+    if (end(*x) <= y->offset) {
+      ++x;
+    } else if (end(*y) <= x->offset) {
+      ++y;
+    } else {
+      return true;
     }
   }
   return false;
@@ -64,9 +77,10 @@ RequestWindows::Admission RequestWindows::Admit(const RequestHeader& header,
   if (const auto known = window.requests.find(header.sequence); known != window.requests.end()) {
     return {nullptr, known->second, Status()};
   }
+  std::vector<Extent> ascending = Ascending(extents);
   for (auto later = window.requests.upper_bound(header.sequence); later != window.requests.end();
        ++later) {
-    if (Overlap(extents, later->second->extents)) {
+    if (Overlap(ascending, later->second->extents)) {
       return {nullptr, nullptr,
               MakeError(ErrorReason::kSuperseded,
                         "sequence " + std::to_string(header.sequence) + " is older than request " +
@@ -75,7 +89,7 @@ RequestWindows::Admission RequestWindows::Admit(const RequestHeader& header,
   }
   auto request = std::make_shared<Request>();
   request->sequence = header.sequence;
-  request->extents = extents;
+  request->extents = std::move(ascending);
   window.requests.emplace(header.sequence, request);
   return {std::move(request), nullptr, Status()};
 }

@@ -40,7 +40,7 @@ StatusOr<MutationResult> DecodeResult(const std::string& bytes);
 // A request that was admitted and runs, or ran.
 struct Request {
   Sequence sequence = 0;
-  std::vector<Extent> extents;
+  std::vector<Extent> extents;  // ascending
   bool finished = false;
   bool logged = false;  // its answer is in the table log, until it is forgotten
   MutationResult result;
@@ -51,7 +51,8 @@ struct Request {
 // the client's floor with their answers. Below the floor, and older than another request on the
 // same slot, nothing is admitted.
 //
-// Bounded: kSequenceSpanMax requests a space. Externally synchronised: by the mutex of the shard.
+// Bounded: kSequenceSpanMax requests a space; admission looks once at the extents of the later
+// ones. Externally synchronised: by the mutex of the shard.
 class RequestWindows {
  public:
   // How far above the floor a client may number.

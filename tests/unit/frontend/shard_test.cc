@@ -210,6 +210,16 @@ TEST_F(ShardTest, WhatIsBelowTheFloorOrOlderOnTheSlotIsSuperseded) {
   EXPECT_EQ(Refusal(*Admit(Header(5, 3), {{10, 4}})), ErrorReason::kSuperseded);
 }
 
+TEST_F(ShardTest, ExtentsInAnyOrderAreComparedWithThoseOfLaterRequests) {
+  Start();
+  ASSERT_TRUE(Raise(1).ok());
+  ASSERT_TRUE(Enqueue(Admit(Header(9, 3), {{300, 2}, {100, 1}, {200, 5}})).ok());
+  EXPECT_EQ(Refusal(*Admit(Header(4, 3), {{204, 1}})), ErrorReason::kSuperseded);
+  EXPECT_EQ(Refusal(*Admit(Header(4, 3), {{301, 1}, {50, 10}})), ErrorReason::kSuperseded);
+  EXPECT_EQ(Refusal(*Admit(Header(4, 3), {{400, 1}, {90, 11}, {0, 1}})), ErrorReason::kSuperseded);
+  EXPECT_NE(Admit(Header(4, 3), {{302, 9}, {101, 99}, {205, 95}, {0, 100}})->request, nullptr);
+}
+
 TEST_F(ShardTest, TheSpanOfSequencesIsBounded) {
   Start();
   ASSERT_TRUE(Raise(1).ok());
