@@ -163,6 +163,7 @@ status() {
 
 down() {
   local name end
+  [[ -e $dir/frontends && -e $dir/etcd ]] || fail "$dir holds no cluster"
   for name in $(names); do
     # The process may end between the question and the signal.
     if alive "$name"; then

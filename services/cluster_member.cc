@@ -1,5 +1,6 @@
 #include "services/cluster_member.h"
 
+#include <filesystem>
 #include <fstream>
 
 #include "services/cluster/etcd_coordinator.h"
@@ -35,20 +36,23 @@ StatusOr<std::unique_ptr<Coordinator>> OpenCoordinator(const MemberOptions& opti
   return std::unique_ptr<Coordinator>(*std::move(coordinator));
 }
 
-Status BindToCluster(const std::string& data_dir, uint64_t cluster) {
+Status BindToCluster(const std::string& data_dir, uint64_t cluster, const std::string& id) {
   const std::string path = data_dir + "/cluster";
-  const std::string wanted = FormatDataDirId(cluster);
-  std::string found;
-  if (std::ifstream(path) >> found) {
+  const std::string wanted = FormatDataDirId(cluster) + " " + id;
+  if (std::filesystem::exists(path)) {
+    std::string found;
+    std::ifstream file(path);
+    std::getline(file, found);
     return found == wanted ? Status()
                            : MakeError(StatusCode::kFailedPrecondition,
-                                       "data-dir: " + data_dir + " belongs to cluster " + found +
-                                           ", this one is " + wanted);
+                                       "data-dir: " + data_dir + " belongs to \"" + found +
+                                           "\", not to \"" + wanted + "\"");
   }
-  std::ofstream file(path);
-  file << wanted << "\n";
-  file.close();
-  return file ? Status() : MakeError(StatusCode::kUnavailable, "cannot write " + path);
+  if (std::filesystem::exists(data_dir + "/id") || std::filesystem::exists(data_dir + "/store")) {
+    return MakeError(StatusCode::kFailedPrecondition,
+                     "data-dir: " + data_dir + " holds data of a standalone");
+  }
+  return WriteWhole(path, wanted + "\n");
 }
 
 std::string AddressOf(const MemberOptions& options, const std::string& bound) {

@@ -27,9 +27,10 @@ Status Validate(const MemberOptions& options);
 StatusOr<std::unique_ptr<Coordinator>> OpenCoordinator(const MemberOptions& options,
                                                        Executor& executor);
 
-// Binds a data directory to the cluster for ever, in its file `cluster` (16 hex digits): data of
-// another cluster answers to the same names. FAILED_PRECONDITION: it belongs to another.
-Status BindToCluster(const std::string& data_dir, uint64_t cluster);
+// Binds a new data directory to the cluster and to the node's name for ever, in its file `cluster`
+// (16 hex digits, a space, the name): data of another cluster answers to the same names, and data
+// of another node is nobody's. FAILED_PRECONDITION: it belongs to others, or to a standalone.
+Status BindToCluster(const std::string& data_dir, uint64_t cluster, const std::string& id);
 
 // `advertise`, or `bound` where that is empty.
 std::string AddressOf(const MemberOptions& options, const std::string& bound);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <map>
 #include <thread>
+#include <utility>
 
 #include "services/cluster/await.h"
 #include "services/cluster/registry.h"
@@ -18,6 +19,7 @@ namespace vswap {
 namespace {
 
 constexpr char kActiveKey[] = "active";
+constexpr char kFirstShardKey[] = "shards/00000";  // every takeover changes it first
 constexpr int kCoordinatorThreads = 1;
 constexpr auto kCallMax = std::chrono::seconds(10);
 constexpr auto kPoll = std::chrono::milliseconds(100);
@@ -26,16 +28,22 @@ constexpr auto kRefreshRetry = std::chrono::seconds(1);
 // The nodes of the cluster, as their records in the coordinator tell. Thread-safe.
 class NodeDirectory {
  public:
-  // The node's connection; made or led to another address where that changed.
-  RemoteMember& Take(const v1::NodeRecord& record) {
+  // The node's connection; made or led to another address where that changed. Null where a later
+  // record is known.
+  RemoteMember* Take(const v1::NodeRecord& record, uint64_t revision) {
     MutexLock lock(mutex_);
+    uint64_t& known = revisions_[record.node()];
+    if (revision < known) {
+      return nullptr;
+    }
+    known = revision;
     auto& node = nodes_[record.node()];
     if (node == nullptr) {
       node = std::make_unique<RemoteMember>(record.address());
     }
     node->SetAddress(record.address());
     records_[record.node()] = record;
-    return *node;
+    return node.get();
   }
   // Empty where nothing has registered under the number.
   std::optional<v1::NodeRecord> RecordOf(NodeId node) {
@@ -62,6 +70,7 @@ class NodeDirectory {
   Mutex mutex_;
   std::map<NodeId, std::unique_ptr<RemoteMember>> nodes_ GUARDED_BY(mutex_);
   std::map<NodeId, v1::NodeRecord> records_ GUARDED_BY(mutex_);
+  std::map<NodeId, uint64_t> revisions_ GUARDED_BY(mutex_);
 };
 
 class FrontEndRole : public Role {
@@ -86,9 +95,16 @@ class FrontEndRole : public Role {
     VSWAP_RETURN_IF_ERROR(BecomeActive());
     Placement placement;
     VSWAP_RETURN_IF_ERROR(AwaitNodes(placement));
-    front_end_ = std::make_unique<FrontEnd>(
-        ToFrontEndOptions(options_.front_end, options_.member.id), *coordinator_,
-        [this](v1::ShardRecord& shard) { return LogsOf(shard); }, std::move(placement), compute_);
+    FrontEnd::Options front_end = ToFrontEndOptions(options_.front_end, options_.member.id);
+    front_end.taken_under = {{kActiveKey, claimed_at_}};
+    front_end.on_fenced = [](const Status& status) { End(std::string(MessageOf(status))); };
+    {
+      MutexLock lock(lease_mutex_);
+      front_end_ = std::make_unique<FrontEnd>(
+          std::move(front_end), *coordinator_,
+          [this](v1::ShardRecord& shard) { return LogsOf(shard); }, std::move(placement), compute_);
+      front_end_->ProveLoads(proving_);
+    }
     StatusOr<std::unique_ptr<Serving>> serving = Serving::Listen(
         options_.member.listen, options_.member.metrics_listen, *front_end_, clock_);
     if (!serving.ok()) {
@@ -97,7 +113,6 @@ class FrontEndRole : public Role {
     serving_ = *std::move(serving);
     VSWAP_RETURN_IF_ERROR(AwaitStart(*front_end_));
     serves_ = true;
-    front_end_->ProveLoads(proving_);
     watches_ = {WatchFor("nodes/"), WatchFor("sets/")};
     serving_->SetReady(true);
     return Status();
@@ -116,7 +131,11 @@ class FrontEndRole : public Role {
     serving_->StopRequests();
     // The next may begin at once.
     stopped_ = true;
-    const LeaseId lease = lease_;
+    LeaseId lease = 0;
+    {
+      MutexLock lock(lease_mutex_);
+      lease = std::exchange(lease_, 0);
+    }
     const Status revoked = AwaitFor<LeaseId>(kCallMax, [&](auto done) {
                              coordinator_->RevokeLease(lease, std::move(done));
                            }).status();
@@ -128,103 +147,194 @@ class FrontEndRole : public Role {
   }
 
  private:
-  // Waits until this is the front-end that serves.
+  // Waits until this is the front-end that serves. Lapsed leases are replaced on the way.
   Status BecomeActive() {
-    const StatusOr<Lease> lease =
-        AwaitFor<Lease>(kCallMax, [&](Callback<Lease> done) { Grant(std::move(done)); });
-    if (!lease.ok()) {
-      return lease.status();
-    }
-    for (bool said = false;; said = true) {
-      const StatusOr<Claim> claim = AwaitFor<Claim>(
-          kCallMax, [&](Callback<Claim> done) { TryClaim(lease->id, std::move(done)); });
+    for (bool said = false;;) {
+      if (!LeaseHolds()) {
+        const StatusOr<Lease> lease =
+            AwaitFor<Lease>(kCallMax, [&](Callback<Lease> done) { Grant(std::move(done)); });
+        if (!lease.ok()) {
+          spdlog::warn("no lease yet: {}", std::string(MessageOf(lease.status())));
+          std::this_thread::sleep_for(kRefreshRetry);
+          continue;
+        }
+      }
+      const StatusOr<Claim> claim =
+          AwaitFor<Claim>(kCallMax, [&](Callback<Claim> done) { TryClaim({}, std::move(done)); });
       if (claim.ok() && claim->mine) {
-        spdlog::info("{} serves", options_.member.id);
-        return Status();
+        claimed_at_ = claim->revision;
+        MutexLock lock(lease_mutex_);
+        active_ = lease_ != 0;
+        if (active_) {
+          spdlog::info("{} serves", options_.member.id);
+          return Status();
+        }
+      }
+      if (claim.status().code() == StatusCode::kNotFound) {
+        MutexLock lock(lease_mutex_);
+        lease_ = 0;  // it has ended, and nobody has said so
       }
       if (claim.ok() && !claim->owner.empty() && !said) {
         spdlog::info("{} serves; standing by", claim->owner);
+        said = true;
       }
       std::this_thread::sleep_for(kPoll);
     }
   }
 
+  bool LeaseHolds() {
+    MutexLock lock(lease_mutex_);
+    return lease_ != 0;
+  }
+
+  // A new lease in place of one that is lost.
   void Grant(Callback<Lease> done) {
+    const auto id = std::make_shared<std::atomic<LeaseId>>(0);
     coordinator_->GrantLease(
         std::chrono::seconds(options_.lease_seconds),
-        [this](const Status& status) { OnLeaseLost(status); },
-        [this, done = std::move(done)](StatusOr<Lease> lease) {
-          lease_ = lease.ok() ? lease->id : 0;
+        [this, id](const Status& status) { OnLeaseLost(*id, status); },
+        [this, id, done = std::move(done)](StatusOr<Lease> lease) {
+          if (lease.ok()) {
+            *id = lease->id;
+            MutexLock lock(lease_mutex_);
+            lease_ = lease->id;
+          }
           done(std::move(lease));
         });
   }
 
   struct Claim {
     bool mine = false;
-    std::string owner;  // where it is another's
+    std::string owner;      // where it is another's
+    uint64_t revision = 0;  // of the key, where it is mine
   };
-  // Puts the key under the lease, unless another front-end has it. A record of this one's name is
-  // its own, or of an earlier process of it.
-  void TryClaim(LeaseId lease, Callback<Claim> done) {
-    coordinator_->Get(kActiveKey, [this, lease, done = std::move(done)](
-                                      const StatusOr<std::optional<KeyValue>>& found) {
+  // Puts the key under the lease, unless another front-end has it: its value is the name and the
+  // process' number. A value of this name and another number is of an earlier process.
+  void TryClaim(std::vector<Transaction::Compare> under, Callback<Claim> done) {
+    coordinator_->Get(kActiveKey, [this, under = std::move(under), done = std::move(done)](
+                                      const StatusOr<std::optional<KeyValue>>& found) mutable {
       if (!found.ok()) {
         return done(found.status());
       }
-      if (found->has_value() && (*found)->value != options_.member.id) {
-        return done(Claim{false, (*found)->value});
+      const std::string name =
+          found->has_value() ? (*found)->value.substr(0, (*found)->value.rfind(' ')) : "";
+      const bool of_another_process = found->has_value() && (*found)->value != Value();
+      if (found->has_value() && (name != options_.member.id || (active_ && of_another_process))) {
+        return done(Claim{false, name, 0});
       }
+      LeaseId lease = 0;
+      {
+        MutexLock lock(lease_mutex_);
+        lease = lease_;
+      }
+      if (lease == 0) {
+        return done(MakeError(StatusCode::kUnavailable, "the lease is lost"));
+      }
+      under.push_back({kActiveKey, found->has_value() ? (*found)->revision : 0});
       coordinator_->Commit(
-          {{{kActiveKey, found->has_value() ? (*found)->revision : 0}},
-           {{kActiveKey, options_.member.id, lease}},
-           {}},
+          {std::move(under), {{kActiveKey, Value(), lease}}, {}},
           [done](const StatusOr<TransactionReply>& reply) {
-            done(reply.ok() ? StatusOr<Claim>(Claim{reply->succeeded, ""}) : reply.status());
+            done(reply.ok() ? StatusOr<Claim>(Claim{reply->succeeded, "", reply->revision})
+                            : reply.status());
           });
     });
   }
 
-  // etcd may be away: then everything goes on, and loads are proven by the log. Or it has given the
-  // key to another: then this process has nothing to do any more.
-  void OnLeaseLost(const Status& status) {
+  std::string Value() const { return options_.member.id + " " + std::to_string(process_); }
+
+  // Standing by, the next try gets a new one. The owner goes on, as etcd may be away: loads are
+  // proven by the log until the key is claimed again.
+  void OnLeaseLost(LeaseId id, const Status& status) {
+    bool active = false;
+    {
+      MutexLock lock(lease_mutex_);
+      if (stopped_ || id != lease_) {
+        return;
+      }
+      lease_ = 0;
+      active = active_;
+    }
+    if (active) {
+      spdlog::warn("the lease is lost: {}", std::string(MessageOf(status)));
+      ProveLoads(true);
+      Reclaim();
+    }
+  }
+
+  // One at a time: begun by the loss of the lease that the one before had got, or by itself.
+  void Reclaim() {
     if (stopped_) {
       return;
     }
-    spdlog::warn("the lease is lost: {}", std::string(MessageOf(status)));
-    ProveLoads(true);
-    Reclaim();
-  }
-
-  void Reclaim() {
     Grant([this](const StatusOr<Lease>& lease) {
       if (!lease.ok()) {
         return ReclaimLater();
       }
-      TryClaim(lease->id, [this, id = lease->id](const StatusOr<Claim>& claim) {
-        if (claim.ok() && !claim->owner.empty()) {
-          spdlog::error("{} serves now", claim->owner);
-          spdlog::shutdown();
-          std::_Exit(1);
+      // Whoever served meanwhile has taken the first shard.
+      coordinator_->Get(kFirstShardKey, [this](const StatusOr<std::optional<KeyValue>>& shard) {
+        if (!shard.ok()) {
+          return GiveUpLease();
         }
-        if (!claim.ok() || !claim->mine) {
-          coordinator_->RevokeLease(id, [](const StatusOr<LeaseId>&) {});
-          return ReclaimLater();
+        if (!serves_) {
+          return End("the lease was lost during the start");
         }
-        spdlog::info("the lease is held again");
-        ProveLoads(false);
+        v1::ShardRecord record;
+        const StatusOr<ShardMap> map = front_end_->GetShardMap();
+        if (!shard->has_value() || !record.ParseFromString((*shard)->value) || !map.ok() ||
+            map->epochs.front() != record.epoch()) {
+          return End("another front-end has served meanwhile");
+        }
+        TryClaim({{kFirstShardKey, (*shard)->revision}},
+                 [this](const StatusOr<Claim>& claim) { OnReclaimed(claim); });
       });
     });
   }
 
-  void ReclaimLater() {
-    if (!stopped_) {
-      coordinator_threads_.PostAfter(kRefreshRetry, [this] { Reclaim(); });
+  void OnReclaimed(const StatusOr<Claim>& claim) {
+    if (claim.ok() && !claim->owner.empty()) {
+      return End(claim->owner + " serves now");
+    }
+    if (!claim.ok() || !claim->mine) {
+      return GiveUpLease();
+    }
+    MutexLock lock(lease_mutex_);
+    if (lease_ != 0) {
+      spdlog::info("the lease is held again");
+      SetProving(false);
     }
   }
 
+  // The next try gets another.
+  void GiveUpLease() {
+    LeaseId lease = 0;
+    {
+      MutexLock lock(lease_mutex_);
+      lease = std::exchange(lease_, 0);
+    }
+    // Lost meanwhile: then the next try has begun.
+    if (lease != 0) {
+      coordinator_->RevokeLease(lease, [](const StatusOr<LeaseId>&) {});
+      ReclaimLater();
+    }
+  }
+
+  void ReclaimLater() {
+    coordinator_threads_.PostAfter(kRefreshRetry, [this] { Reclaim(); });
+  }
+
+  [[noreturn]] static void End(const std::string& why) {
+    spdlog::error("{}: this process ends", why);
+    spdlog::shutdown();
+    std::_Exit(1);
+  }
+
   void ProveLoads(bool on) {
+    MutexLock lock(lease_mutex_);
+    SetProving(on);
+  }
+  void SetProving(bool on) REQUIRES(lease_mutex_) {
     proving_ = on;
-    if (serves_) {
+    if (front_end_ != nullptr) {
       front_end_->ProveLoads(on);
     }
   }
@@ -274,9 +384,10 @@ class FrontEndRole : public Role {
         spdlog::error("coordinator: the record {} cannot be read", entry.key);
         continue;
       }
-      RemoteMember& node = nodes_.Take(record);
-      placement.AddNode({record.node(), static_cast<Tier>(record.tier()), record.name(),
-                         record.incarnation(), &node});
+      if (RemoteMember* const node = nodes_.Take(record, entry.revision)) {
+        placement.AddNode({record.node(), static_cast<Tier>(record.tier()), record.name(),
+                           record.incarnation(), node});
+      }
     }
   }
 
@@ -345,8 +456,8 @@ class FrontEndRole : public Role {
     stopped_ = true;
     watches_ = {};
     serving_.reset();
-    coordinator_.reset();
     coordinator_threads_.Stop();
+    coordinator_.reset();
     compute_.Stop();
   }
 
@@ -356,10 +467,14 @@ class FrontEndRole : public Role {
   ThreadPool coordinator_threads_;
   ThreadPool compute_;
   std::unique_ptr<Coordinator> coordinator_;
-  std::atomic<LeaseId> lease_{0};
+  const uint64_t process_ = random_.Next64();
   std::atomic<bool> stopped_{false};
-  std::atomic<bool> serves_{false};
-  std::atomic<bool> proving_{false};
+  std::atomic<bool> active_{false};  // has claimed the key
+  std::atomic<bool> serves_{false};  // and owns the shards
+  uint64_t claimed_at_ = 0;          // the key's revision
+  Mutex lease_mutex_;
+  LeaseId lease_ GUARDED_BY(lease_mutex_) = 0;  // 0: none, or lost
+  bool proving_ GUARDED_BY(lease_mutex_) = false;
   NodeDirectory nodes_;
   size_t shards_placed_ = 0;
   std::unique_ptr<FrontEnd> front_end_;

@@ -77,7 +77,7 @@ class NodeRole : public Role {
     if (!cluster.ok()) {
       return cluster.status();
     }
-    return BindToCluster(data_dir_, cluster->cluster());
+    return BindToCluster(data_dir_, cluster->cluster(), member_.id);
   }
 
   Status Serve(Tier tier, Node& node, TableLog* log, Incarnation incarnation) {
@@ -127,8 +127,8 @@ class NodeRole : public Role {
     if (server_ != nullptr) {
       server_->StopRequests();
     }
-    coordinator_.reset();
     coordinator_threads_.Stop();
+    coordinator_.reset();
     if (compute_ != nullptr) {
       compute_->Stop();
     }

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <filesystem>
 #include <thread>
 
 #include "services/cluster/await.h"
@@ -157,6 +158,10 @@ Status Standalone::Parts::Start() {
   }
   directory_ = *std::move(directory);
   directory_->RemoveEndpoints();
+  if (std::filesystem::exists(options_.data_dir + "/cluster")) {
+    return MakeError(StatusCode::kFailedPrecondition,
+                     "data-dir: " + options_.data_dir + " belongs to a node of a cluster");
+  }
   VSWAP_RETURN_IF_ERROR(OpenStore());
   VSWAP_RETURN_IF_ERROR(OpenCompressor());
   VSWAP_RETURN_IF_ERROR(StartFrontEnd());

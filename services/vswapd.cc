@@ -188,11 +188,18 @@ StatusOr<std::unique_ptr<Role>> StartRole(const Choice& choice, const sigset_t& 
   return starting.get();
 }
 
-int Run(const Choice& choice, const sigset_t& signals) {
+// Calls to other processes may still be under way: their answers find everything in its place.
+[[noreturn]] void End(int code) {
+  spdlog::shutdown();
+  std::cout << std::flush;
+  _exit(code);
+}
+
+[[noreturn]] void Run(const Choice& choice, const sigset_t& signals) {
   StatusOr<std::unique_ptr<Role>> started = StartRole(choice, signals);
   if (!started.ok()) {
     std::cerr << "vswapd: " << MessageOf(started.status()) << std::endl;
-    return 1;
+    End(1);
   }
   Role& role = **started;
   std::cout << "ready listen=" << role.listen() << " metrics=" << role.metrics() << std::endl;
@@ -215,10 +222,10 @@ int Run(const Choice& choice, const sigset_t& signals) {
   const Status status = role.Drain();
   if (!status.ok()) {
     std::cerr << "vswapd: " << MessageOf(status) << std::endl;
-    return 1;
+    End(1);
   }
   spdlog::info("stopped");
-  return 0;
+  End(0);
 }
 
 int Main(int argc, char** argv) {
@@ -245,7 +252,7 @@ int Main(int argc, char** argv) {
   for (const std::string& name : choice.settings->UnknownEnvironment()) {
     spdlog::warn("{} in the environment is no setting of mine", name);
   }
-  return Run(choice, BlockSignals());
+  Run(choice, BlockSignals());
 }
 
 }  // namespace

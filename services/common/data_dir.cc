@@ -57,6 +57,15 @@ Status SyncDirectory(const std::string& directory) {
 
 }  // namespace
 
+Status WriteWhole(const std::string& path, const std::string& text) {
+  const std::string fresh = path + ".new";
+  VSWAP_RETURN_IF_ERROR(WriteSynced(fresh, text));
+  if (rename(fresh.c_str(), path.c_str()) != 0) {
+    return FromErrno("replacing " + path, errno);
+  }
+  return SyncDirectory(path.substr(0, path.rfind('/')));
+}
+
 std::string FormatDataDirId(uint64_t id) {
   char digits[kIdDigits + 1];
   std::snprintf(digits, sizeof(digits), "%016llx", static_cast<unsigned long long>(id));
@@ -101,13 +110,7 @@ StatusOr<uint64_t> ReadOrMakeDataDirId(const std::string& directory, Random& ran
 
 StatusOr<uint64_t> RenewDataDirId(const std::string& directory, Random& random) {
   const uint64_t id = random.Next64();
-  const std::string path = directory + kIdFileName;
-  const std::string fresh = path + ".new";
-  VSWAP_RETURN_IF_ERROR(WriteSynced(fresh, FormatDataDirId(id) + "\n"));
-  if (rename(fresh.c_str(), path.c_str()) != 0) {
-    return FromErrno("replacing " + path, errno);
-  }
-  VSWAP_RETURN_IF_ERROR(SyncDirectory(directory));
+  VSWAP_RETURN_IF_ERROR(WriteWhole(directory + kIdFileName, FormatDataDirId(id) + "\n"));
   return id;
 }
 

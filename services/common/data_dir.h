@@ -13,6 +13,9 @@ namespace vswap {
 // that what lies elsewhere on its behalf, like a compressor's arena, is not mistaken for another's,
 // also when a directory is moved or its path used again.
 
+// Writes a file as a whole or not at all; durable when it has returned.
+Status WriteWhole(const std::string& path, const std::string& text);
+
 // 16 hex digits.
 std::string FormatDataDirId(uint64_t id);
 

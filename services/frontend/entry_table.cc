@@ -78,6 +78,17 @@ Entry EntryTable::Touch(SpaceId space, Offset offset) {
   return entry;
 }
 
+size_t EntryTable::CountCompressed(const std::vector<SetId>& sets) const {
+  size_t count = 0;
+  for (const auto& [key, cluster] : clusters_) {
+    count += static_cast<size_t>(std::ranges::count_if(cluster->words, [&](const Word& word) {
+      return word.kind() == Backing::kCompressed &&
+             std::ranges::find(sets, word.set()) != sets.end();
+    }));
+  }
+  return count;
+}
+
 std::vector<NamedEntry> EntryTable::TakeColdest(const std::vector<SetId>& sets, size_t count) {
   const auto by_version = [](const NamedEntry& entry) { return entry.entry.word.version(); };
   std::vector<NamedEntry> coldest;

@@ -64,8 +64,10 @@ class EntryTable {
 
   // Notes that the page was loaded: it is warm. Returns the entry.
   Entry Touch(SpaceId space, Offset offset);
-  // The `count` oldest (by version) of the compressed entries on one of `sets` that were not loaded
-  // since the last call; none of these counts as loaded afterwards. Costs what the table holds.
+  // Compressed entries on one of `sets`. Costs what the table holds.
+  size_t CountCompressed(const std::vector<SetId>& sets) const;
+  // The `count` oldest (by version) of these that were not loaded since the last call; none of them
+  // counts as loaded afterwards. Costs what the table holds.
   std::vector<NamedEntry> TakeColdest(const std::vector<SetId>& sets, size_t count);
 
   // Adds the entry to the counts (sign +1) or takes it away (-1).

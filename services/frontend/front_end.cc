@@ -170,6 +170,7 @@ void FrontEnd::TakeSome(const std::shared_ptr<Taking>& taking, ShardId begin) {
   }
   const ShardId end = std::min(taking->shard_count, begin + kShardsTakenAtOnce);
   Transaction take;
+  take.compares = options_.taken_under;
   for (ShardId id = begin; id < end; ++id) {
     const std::string key = ShardKey(id);
     v1::ShardRecord record;
@@ -185,8 +186,9 @@ void FrontEnd::TakeSome(const std::shared_ptr<Taking>& taking, ShardId begin) {
     record.set_epoch(record.epoch() + 1);
     take.compares.push_back({key, taking->known[key].revision});
     take.puts.push_back({key, record.SerializeAsString()});
-    shards_.push_back(std::make_shared<Shard>(Shard::Options{.id = id, .epoch = record.epoch()},
-                                              *logs, executor_));
+    shards_.push_back(std::make_shared<Shard>(
+        Shard::Options{.id = id, .epoch = record.epoch(), .on_fenced = options_.on_fenced}, *logs,
+        executor_));
   }
   coordinator_.Commit(
       std::move(take), [this, taking, end](const StatusOr<TransactionReply>& reply) {

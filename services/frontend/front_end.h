@@ -68,6 +68,10 @@ class FrontEnd {
     std::string id = "frontend-1";
     uint32_t shard_count = 64;  // of a new cluster; an existing one keeps its own
     std::optional<Writeback::Options> writeback = std::nullopt;  // none: it is off
+    // Must hold for every shard that is taken: what makes this the front-end that may.
+    std::vector<Transaction::Compare> taken_under = {};
+    // Somebody else owns a shard; on any thread. Null: nobody is told.
+    std::function<void(const Status&)> on_fenced = nullptr;
     // Name lengths, as in the protocol.
     static constexpr size_t kNameBytesMax = 255;
   };

@@ -481,11 +481,7 @@ std::vector<Entry> Shard::LookupForLoad(SpaceId space, const std::vector<Extent>
 
 std::vector<NamedEntry> Shard::TakeColdest(const std::vector<SetId>& sets, double part) {
   MutexLock lock(mutex_);
-  SpaceCounts sum;
-  for (const auto& [space, counts] : table_.counts()) {
-    sum += counts;
-  }
-  const double count = std::ceil(part * static_cast<double>(sum.compressed_pages));
+  const double count = std::ceil(part * static_cast<double>(table_.CountCompressed(sets)));
   return table_.TakeColdest(sets, static_cast<size_t>(count));
 }
 
@@ -683,7 +679,7 @@ void Shard::NoteFreed(SpaceId space, Offset offset) {
   }
 }
 
-void Shard::Fail(const Status&) {
+void Shard::Fail(const Status& status) {
   std::deque<QueueEntry> queue;
   {
     MutexLock lock(mutex_);
@@ -696,6 +692,9 @@ void Shard::Fail(const Status&) {
     if (entry.published) {
       entry.published(NotServing(), {});
     }
+  }
+  if (options_.on_fenced) {
+    options_.on_fenced(status);
   }
 }
 

@@ -65,6 +65,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
     Version versions_block = 1 << 20;  // reserved in the log at a time
     Duration retry_min = std::chrono::milliseconds(5);
     Duration retry_max = std::chrono::seconds(1);
+    // Told when a log refuses the epoch: somebody else owns the shard. Null: nobody is.
+    std::function<void(const Status&)> on_fenced = nullptr;
   };
 
   static constexpr Sequence kSequenceSpanMax = RequestWindows::kSequenceSpanMax;
