@@ -66,6 +66,11 @@ TEST(EtcdCoordinator, RootsDoNotSeeEachOther) {
   const auto in_all = Await<std::vector<KeyValue>>([&](auto done) { all->List("roots/", done); });
   ASSERT_TRUE(in_all.ok() && in_all->size() == 2) << in_all.status();
   EXPECT_EQ(in_all->back().key, "roots/b/key");
+  // The etcd is shared: the next run of this test finds nothing of it.
+  const auto cleaned = Await<TransactionReply>([&](auto done) {
+    all->Commit({{}, {}, {"roots/a/key", "roots/b/key"}}, done);
+  });
+  EXPECT_TRUE(cleaned.ok()) << cleaned.status();
 }
 
 }  // namespace
