@@ -149,6 +149,7 @@ class FrontEndRole : public Role {
  private:
   // Waits until this is the front-end that serves. Lapsed leases are replaced on the way.
   Status BecomeActive() {
+    bool lapsed = false;
     for (bool said = false;;) {
       if (!LeaseHolds()) {
         const StatusOr<Lease> lease =
@@ -157,6 +158,10 @@ class FrontEndRole : public Role {
           spdlog::warn("no lease yet: {}", std::string(MessageOf(lease.status())));
           std::this_thread::sleep_for(kRefreshRetry);
           continue;
+        }
+        if (std::exchange(lapsed, true)) {
+          // etcd was away for all: who has served so far goes first.
+          std::this_thread::sleep_for(2 * kRefreshRetry);
         }
       }
       const StatusOr<Claim> claim =

@@ -185,5 +185,41 @@ TEST_F(Chaos, OneFaultAtATimeCostsNoPage) {
   std::printf("%d front-ends had lost their lease and ended\n", ended_);
 }
 
+// Longer than the lease: stores and loads go on, and one front-end serves afterwards, as a rule the
+// same.
+TEST_F(Chaos, EtcdMayBeAwayForLongerThanTheLease) {
+  ASSERT_TRUE(cluster_.up());
+  AddTenants();
+  ExpectProgress();
+  cluster_.Stop("etcd/1");
+  for (int second = 0; second < 7; ++second) {
+    std::this_thread::sleep_for(milliseconds(1000));
+    ExpectProgress();
+  }
+  cluster_.Continue("etcd/1");
+  std::this_thread::sleep_for(milliseconds(5000));
+  ExpectProgress();
+  RestartDead();
+  Check();
+  std::printf("%d needless takeovers\n", ended_);
+}
+
+TEST_F(Chaos, AStandByMayLoseItsLease) {
+  ASSERT_TRUE(cluster_.up());
+  AddTenants();
+  const std::string owner = cluster_.Ready("frontend/1") ? "frontend/1" : "frontend/2";
+  const std::string other = owner == "frontend/1" ? "frontend/2" : "frontend/1";
+  cluster_.Stop(other);
+  std::this_thread::sleep_for(kStopMax);
+  cluster_.Continue(other);
+  std::this_thread::sleep_for(milliseconds(1000));
+  EXPECT_TRUE(cluster_.Alive(other));
+  cluster_.Kill(owner);
+  ExpectProgress();
+  EXPECT_TRUE(cluster_.Ready(other));
+  cluster_.Restart(owner);
+  Check();
+}
+
 }  // namespace
 }  // namespace vswap
