@@ -208,9 +208,16 @@ int EtcdProcess::Terminate() {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+// The signal is on its way when kill returns: other threads may answer yet. The parent is told once
+// all of them stand.
 void EtcdProcess::Stop() {
-  if (pid_ > 0) {
-    kill(pid_, SIGSTOP);
+  if (pid_ <= 0) {
+    return;
+  }
+  kill(pid_, SIGSTOP);
+  int status = 0;
+  if (waitpid(pid_, &status, WUNTRACED) == pid_ && !WIFSTOPPED(status)) {
+    pid_ = 0;  // it had ended
   }
 }
 

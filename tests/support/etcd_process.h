@@ -35,7 +35,7 @@ class EtcdProcess {
   void Kill();
   // SIGTERM; the exit status.
   int Terminate();
-  // SIGSTOP, SIGCONT: its connections stay, and nobody answers.
+  // SIGSTOP, SIGCONT: its connections stay, and nobody answers once Stop has returned.
   void Stop();
   void Continue();
   // Forgets history before `revision`.
