@@ -195,6 +195,7 @@ Session::Verdict Session::Judge(const Request& request, const Answer& answer) {
     case ErrorReason::kFenced:
       return Verdict::kFenced;
     case ErrorReason::kStaleEpoch:
+    case ErrorReason::kNotOwner:
       return Verdict::kAskForMap;
     default:
       return MayPass(request, answer.status) ? Verdict::kAgain : Verdict::kDone;

@@ -20,6 +20,7 @@ StatusCode CanonicalCode(ErrorReason reason) {
       return StatusCode::kAborted;
     case ErrorReason::kStaleEpoch:
     case ErrorReason::kNotServing:
+    case ErrorReason::kNotOwner:
       return StatusCode::kUnavailable;
     case ErrorReason::kAttached:
     case ErrorReason::kMixed:

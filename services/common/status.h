@@ -23,11 +23,12 @@ enum class ErrorReason : uint8_t {
   kUnknownSpace = 5,
   kNotServing = 6,
   kMixed = 7,
+  kNotOwner = 8,
 };
 
 // A status with a reason attached (as an absl payload). The canonical codes: fenced and superseded
-// ABORTED, stale epoch and not serving UNAVAILABLE, attached and mixed FAILED_PRECONDITION, unknown
-// space NOT_FOUND.
+// ABORTED, stale epoch, not serving and not owner UNAVAILABLE, attached and mixed
+// FAILED_PRECONDITION, unknown space NOT_FOUND.
 [[nodiscard]] Status MakeError(ErrorReason reason, std::string_view message);
 [[nodiscard]] Status MakeError(StatusCode code, ErrorReason reason, std::string_view message);
 [[nodiscard]] Status MakeError(StatusCode code, std::string_view message);
