@@ -11,19 +11,18 @@ namespace vswap {
 struct FrontEndRoleOptions {
   MemberOptions member;
   FrontEndOptions front_end;
-  uint64_t lease_seconds = 3;  // after its death the next takes over
+  // Of a new cluster: copies on different machines of each shard's table log and of each page of a
+  // tier.
+  uint64_t log_replicas = 2;
+  uint64_t compressed_replicas = 1;
+  uint64_t physical_replicas = 1;
+  uint64_t lease_seconds = 3;  // after its death the others take over
 };
 
-// A front-end as a process of a cluster. One of them owns all shards and serves, the others stand
-// by and listen on nothing. The owner holds a lease. While it cannot be told whether the lease
-// still is held (etcd is away), it goes on, and answers loads only when a log write has proved that
-// the shard is still its own. Once another one has served, or a log has refused its epoch, it ends
-// its process (std::_Exit).
+// A front-end as a process of a cluster. All front-ends serve: the shards are spread over them, and
+// move when one joins, leaves or dies (see Ownership).
 //
-// Each shard's table log has one replica, on a store chosen when the shard is made. Where that
-// store's data is gone, no front-end starts: an operator has to decide.
-//
-// Returns when it serves, so a stand-by's may take for ever.
+// Returns once there are a compressor and a store, and every shard of the cluster has an owner.
 StatusOr<std::unique_ptr<Role>> StartFrontEnd(const FrontEndRoleOptions& options);
 
 }  // namespace vswap

@@ -10,7 +10,8 @@ Serving::Serving(FrontEnd& front_end, const Clock& clock)
       collector_(front_end),
       handler_(front_end, request_metrics_, clock),
       front_end_service_(handler_),
-      admin_service_(front_end) {}
+      admin_service_(front_end),
+      peer_service_(front_end) {}
 
 StatusOr<std::unique_ptr<Serving>> Serving::Listen(const std::string& listen,
                                                    const std::string& metrics_listen,
@@ -22,6 +23,7 @@ StatusOr<std::unique_ptr<Serving>> Serving::Listen(const std::string& listen,
                              [&serving = *serving](grpc::ServerBuilder& builder) {
                                serving.front_end_service_.Register(builder);
                                builder.RegisterService(&serving.admin_service_);
+                               builder.RegisterService(&serving.peer_service_);
                              },
                          .metrics = [&serving = *serving] { return serving.Collect(); }});
   if (!server.ok()) {

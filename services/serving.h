@@ -9,11 +9,13 @@
 #include "services/frontend/admin_service.h"
 #include "services/frontend/front_end_collector.h"
 #include "services/frontend/frontend_service.h"
+#include "services/frontend/peer_service.h"
 #include "services/rpc_server.h"
 
 namespace vswap {
 
-// What a front-end process listens on: the front-end's and the admin service, and its metrics. As
+// What a front-end process listens on: the front-end's, the admin and the peer service, and its
+// metrics. As
 // RpcServer; the front-end and the clock are borrowed.
 class Serving {
  public:
@@ -41,6 +43,7 @@ class Serving {
   RequestHandler handler_;
   FrontEndService front_end_service_;
   AdminService admin_service_;
+  PeerService peer_service_;
   std::unique_ptr<RpcServer> server_;
 };
 

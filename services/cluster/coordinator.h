@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -56,6 +57,9 @@ struct TransactionReply {
 struct Lease {
   LeaseId id = 0;
   Duration ttl{0};  // as granted: not less than asked for
+  // Until when it surely holds, in nanoseconds of the steady clock; grows with every renewal. Null:
+  // until `lost` is called.
+  std::shared_ptr<const std::atomic<TimePoint::rep>> valid_until = nullptr;
 };
 
 struct WatchEvent {

@@ -168,13 +168,14 @@ void EtcdCoordinator::GrantLease(Duration ttl, std::function<void(Status)> lost,
          if (!response.ok() && !repeated) {
            return done(response.status());
          }
-         const Lease lease{id, std::chrono::seconds(repeated ? seconds : response->ttl())};
-         Keep(lease, asked_at, lost);
-         done(lease);
+         Lease lease{id, std::chrono::seconds(repeated ? seconds : response->ttl())};
+         lease.valid_until = Keep(lease, asked_at, lost);
+         done(std::move(lease));
        }});
 }
 
-void EtcdCoordinator::Keep(Lease lease, TimePoint asked_at, std::function<void(Status)> lost) {
+std::shared_ptr<const std::atomic<TimePoint::rep>> EtcdCoordinator::Keep(
+    const Lease& lease, TimePoint asked_at, std::function<void(Status)> lost) {
   auto kept = std::make_shared<EtcdLease>(*connection_, lease, asked_at, std::move(lost));
   {
     MutexLock lock(mutex_);
@@ -182,6 +183,7 @@ void EtcdCoordinator::Keep(Lease lease, TimePoint asked_at, std::function<void(S
     leases_[lease.id] = kept;
   }
   kept->Start();
+  return kept->valid_until();
 }
 
 std::shared_ptr<EtcdLease> EtcdCoordinator::TakeLease(LeaseId lease) {

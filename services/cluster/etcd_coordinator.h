@@ -68,7 +68,9 @@ class EtcdCoordinator : public Coordinator {
   template <typename T>
   Callback<T> OnExecutor(Callback<T> done);
   void CommitAt(size_t endpoint, const Transaction& transaction, Callback<TransactionReply> done);
-  void Keep(Lease lease, TimePoint asked_at, std::function<void(Status)> lost);
+  // Until when it holds: see Lease.
+  std::shared_ptr<const std::atomic<TimePoint::rep>> Keep(const Lease& lease, TimePoint asked_at,
+                                                          std::function<void(Status)> lost);
   std::shared_ptr<EtcdLease> TakeLease(LeaseId lease);
 
   Executor& executor_;

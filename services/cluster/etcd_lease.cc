@@ -70,6 +70,8 @@ EtcdLease::EtcdLease(EtcdConnection& connection, Lease lease, TimePoint asked_at
       lost_(std::move(lost)),
       ttl_(lease.ttl),
       valid_until_(asked_at + lease.ttl),
+      told_valid_until_(
+          std::make_shared<std::atomic<TimePoint::rep>>(valid_until_.time_since_epoch().count())),
       renew_at_(asked_at + lease.ttl / kRenewalsPerTtl) {}
 
 void EtcdLease::Stop() {
@@ -178,6 +180,7 @@ void EtcdLease::OnAnswer(Stream* stream, int64_t ttl_s) {
     denials_ = 0;
     ttl_ = std::chrono::seconds(ttl_s);
     valid_until_ = asked_at_ + ttl_;
+    *told_valid_until_ = valid_until_.time_since_epoch().count();
     renew_at_ = asked_at_ + ttl_ / kRenewalsPerTtl;
   } else if (++denials_ < kDenialsBelieved) {
     renew_at_ = std::chrono::steady_clock::now() + kAskAgain;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 
@@ -29,6 +30,10 @@ class EtcdLease : public std::enable_shared_from_this<EtcdLease> {
   void Start() { StepSoon(); }
   // `lost` is not called any more.
   void Stop();
+  // See Lease.
+  std::shared_ptr<const std::atomic<TimePoint::rep>> valid_until() const {
+    return told_valid_until_;
+  }
 
  private:
   class Stream;
@@ -56,6 +61,7 @@ class EtcdLease : public std::enable_shared_from_this<EtcdLease> {
   std::function<void(Status)> lost_ GUARDED_BY(mutex_);
   Duration ttl_ GUARDED_BY(mutex_);
   TimePoint valid_until_ GUARDED_BY(mutex_);
+  const std::shared_ptr<std::atomic<TimePoint::rep>> told_valid_until_;
   TimePoint renew_at_ GUARDED_BY(mutex_);   // not before
   TimePoint reopen_at_ GUARDED_BY(mutex_);  // not before
   TimePoint asked_at_ GUARDED_BY(mutex_);   // of the question that has no answer yet

@@ -88,6 +88,10 @@ StatusOr<LogVerdict> AdmitLogWrite(const LogWrite& write, LogPosition& position)
       write.sequence <= position.last_sequence) {
     return LogVerdict::kRepeat;
   }
+  if (write.begins && (write.epoch > position.epoch || write.sequence > position.last_sequence)) {
+    position = {write.epoch, write.sequence - 1, write.sequence, write.versions_reserved};
+    return LogVerdict::kApply;
+  }
   if (write.sequence != position.last_sequence + 1) {
     return MakeError(StatusCode::kFailedPrecondition,
                      "sequence of shard " + std::to_string(write.shard) + " is " +

@@ -237,6 +237,7 @@ v1::WriteRequest ToRequest(const LogWrite& write) {
   request.set_epoch(write.epoch);
   request.set_sequence(write.sequence);
   request.set_versions_reserved(write.versions_reserved);
+  request.set_begins(write.begins);
   for (const SlotRecord& slot : write.slots) {
     v1::SlotRecord* out = request.add_slots();
     out->set_space(slot.space);
@@ -272,6 +273,7 @@ LogWrite ToLogWrite(const v1::WriteRequest& request) {
   write.epoch = request.epoch();
   write.sequence = request.sequence();
   write.versions_reserved = request.versions_reserved();
+  write.begins = request.begins();
   for (const v1::SlotRecord& slot : request.slots()) {
     write.slots.push_back({slot.space(), slot.offset(), slot.word(), slot.companion()});
   }
@@ -294,6 +296,7 @@ v1::SealResponse ToResponse(const LogEnd& end) {
   v1::SealResponse response;
   response.set_last_sequence(end.last_sequence);
   response.set_versions_reserved(end.versions_reserved);
+  response.set_incarnation(end.incarnation);
   for (const TokenRecord& token : end.tokens) {
     v1::TokenRecord* out = response.add_tokens();
     out->set_space(token.space);
@@ -303,7 +306,7 @@ v1::SealResponse ToResponse(const LogEnd& end) {
 }
 
 LogEnd ToLogEnd(const v1::SealResponse& response) {
-  LogEnd end{response.last_sequence(), response.versions_reserved(), {}};
+  LogEnd end{response.last_sequence(), response.versions_reserved(), {}, response.incarnation()};
   for (const v1::TokenRecord& token : response.tokens()) {
     end.tokens.push_back({token.space(), token.token()});
   }

@@ -85,15 +85,14 @@ std::string NumberedKey(const char* prefix, uint32_t number) {
   return key;
 }
 
-StatusOr<v1::ClusterRecord> FindOrMakeCluster(Coordinator& coordinator, uint32_t shard_count,
-                                              Random& random) {
+StatusOr<v1::ClusterRecord> FindOrMakeCluster(Coordinator& coordinator,
+                                              const v1::ClusterRecord& wanted, Random& random) {
   for (int i = 0; i < kTriesMax; ++i) {
     const auto found = ListRecords<v1::ClusterRecord>(coordinator, kClusterKey);
     if (!found.ok() || !found->empty()) {
       return found.ok() ? StatusOr<v1::ClusterRecord>(found->front().record) : found.status();
     }
-    v1::ClusterRecord made;
-    made.set_shard_count(shard_count);
+    v1::ClusterRecord made = wanted;
     made.set_cluster(random.Next64());
     const auto reply =
         Commit(coordinator, {{{kClusterKey, 0}}, {{kClusterKey, made.SerializeAsString()}}, {}});

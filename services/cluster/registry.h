@@ -14,9 +14,9 @@ namespace vswap {
 // "PREFIX/NNNNN": decimal, five digits.
 std::string NumberedKey(const char* prefix, uint32_t number);
 
-// The cluster's record; made with a random number and `shard_count` where there is none.
-StatusOr<v1::ClusterRecord> FindOrMakeCluster(Coordinator& coordinator, uint32_t shard_count,
-                                              Random& random);
+// The cluster's record; made of `wanted` with a random number where there is none.
+StatusOr<v1::ClusterRecord> FindOrMakeCluster(Coordinator& coordinator,
+                                              const v1::ClusterRecord& wanted, Random& random);
 
 // Waits for it: the first front-end makes it.
 StatusOr<v1::ClusterRecord> FindCluster(Coordinator& coordinator);

@@ -52,6 +52,10 @@ struct LogWrite {
   Version versions_reserved = 0;  // 0: unchanged; else versions below it belong to this owner
   std::vector<RequestRecord> requests;
   std::vector<RequestName> forgotten;  // applied before `requests`; names not held are no error
+  // The first write to a replica that joins: what it holds of the shard goes, and the log begins
+  // here, with this sequence. FAILED_PRECONDITION where it has this epoch's and the sequence is not
+  // above the last.
+  bool begins = false;
 };
 
 // Where a sealed log ends.
@@ -59,6 +63,7 @@ struct LogEnd {
   Sequence last_sequence = 0;  // 0: nothing was ever written
   Version versions_reserved = 0;
   std::vector<TokenRecord> tokens;
+  Incarnation incarnation = 0;  // of the store that answers
 };
 
 struct LogReadReply {

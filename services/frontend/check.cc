@@ -6,6 +6,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "services/frontend/shard_table.h"
+
 namespace vswap {
 namespace {
 
@@ -48,7 +50,11 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
       : context_(context),
         shards_(std::move(shards)),
         done_(std::move(done)),
-        nodes_(context_.placement.Members()) {}
+        nodes_(context_.placement.Members()) {
+    for (const auto& shard : shards_) {
+      by_id_[shard->id()] = shard.get();
+    }
+  }
 
   void Start() { NextShard(); }
 
@@ -81,11 +87,13 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
   }
 
   void NextLog() {
-    if (log_ == Current().replicas().size()) {
+    const std::vector<TableLog*> replicas = Current().replicas();
+    if (log_ >= replicas.size()) {
       ++shard_;
       Post(&CheckJob::NextShard);
       return;
     }
+    replica_ = replicas[log_];
     looks_ = 0;
     different_.clear();
     ReadLog();
@@ -97,10 +105,10 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
   }
 
   void ReadLogFrom(const std::string& cursor) {
-    Current().replicas()[log_]->Read(Current().id(), cursor, kLogRecords,
-                                     [self = shared_from_this()](StatusOr<LogReadReply> reply) {
-                                       self->OnLog(std::move(reply));
-                                     });
+    replica_->Read(Current().id(), cursor, kLogRecords,
+                   [self = shared_from_this()](StatusOr<LogReadReply> reply) {
+                     self->OnLog(std::move(reply));
+                   });
   }
 
   void OnLog(StatusOr<LogReadReply> reply) {
@@ -198,12 +206,14 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
       EndNode();
       return;
     }
-    const auto count = static_cast<uint32_t>(shards_.size());
     for (const PageName& name : reply->names) {
+      Shard* const shard = ShardWith(name);
+      if (shard == nullptr) {
+        continue;  // another front-end's
+      }
       ++report_.records;
-      Shard& shard = *shards_[ShardOf(name.space, name.offset, count)];
-      if (shard.Names(name, sets_).value_or(false)) {
-        shard.MarkSeen(name.space, name.offset, name.version);
+      if (shard->Names(name, sets_).value_or(false)) {
+        shard->MarkSeen(name.space, name.offset, name.version);
       } else {
         orphans_.push_back(name);
       }
@@ -263,7 +273,6 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
   void OnGot(const std::vector<PageName>& names, StatusOr<GetReply> reply) {
     const bool usable = reply.ok() && reply->pages.size() == names.size() &&
                         reply->incarnation == Node().incarnation;
-    const auto count = static_cast<uint32_t>(shards_.size());
     if (!usable) {
       suspects_.insert(suspects_.end(), names.begin(), names.end());
       unheard_ = true;
@@ -271,8 +280,7 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
     for (size_t i = 0; usable && i < names.size(); ++i) {
       const PageName& name = names[i];
       const bool held = reply->pages[i].code == PageCode::kOk;
-      const bool named =
-          shards_[ShardOf(name.space, name.offset, count)]->Names(name, sets_).value_or(held);
+      const bool named = ShardWith(name)->Names(name, sets_).value_or(held);
       if (held != named) {
         suspects_.push_back(name);
         verdicts_.push_back(Describe(name.space, name.offset) + ", version " +
@@ -310,6 +318,11 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
   // --- Common.
 
   const Placement::Member& Node() const { return *nodes_.back(); }
+  // Null: not one of those that are checked.
+  Shard* ShardWith(const PageName& name) const {
+    const auto it = by_id_.find(ShardOf(name.space, name.offset, context_.shards.count()));
+    return it == by_id_.end() ? nullptr : it->second;
+  }
   Shard& Current() { return *shards_[shard_]; }
 
   void Problem(std::string what) {
@@ -330,11 +343,13 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
 
   const FrontEndContext context_;
   const std::vector<std::shared_ptr<Shard>> shards_;
+  std::map<ShardId, Shard*> by_id_;
   const std::function<void(CheckReport)> done_;
   CheckReport report_;
   // Where it is.
   size_t shard_ = 0;
   size_t log_ = 0;
+  TableLog* replica_ = nullptr;                  // that one
   std::vector<const Placement::Member*> nodes_;  // still to check
   int looks_ = 0;
   // Of the log being compared.

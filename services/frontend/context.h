@@ -6,8 +6,11 @@
 #include "services/common/executor.h"
 #include "services/frontend/placement.h"
 #include "services/frontend/releaser.h"
+#include "services/frontend/validity.h"
 
 namespace vswap {
+
+class ShardTable;
 
 // What the paths count; read by the metrics and the status page. Every refusal and discard has a
 // counter.
@@ -46,6 +49,11 @@ struct FrontEndCounters {
   std::atomic<uint64_t> pages_marked_lost{0};
   std::atomic<uint64_t> pages_revived{0};
   std::atomic<uint64_t> orphans_deleted{0};
+  std::atomic<uint64_t> shards_taken{0};
+  std::atomic<uint64_t> shards_lost{0};  // another front-end owns them
+  std::atomic<uint64_t> shards_released{0};
+  std::atomic<uint64_t> log_replicas_added{0};
+  std::atomic<uint64_t> log_replicas_removed{0};
 };
 
 // What the paths share; owned by FrontEnd and alive as long as any call.
@@ -55,8 +63,8 @@ struct FrontEndContext {
   OverlapGate& gate;
   Executor& executor;
   FrontEndCounters& counters;
-  // See FrontEnd::ProveLoads.
-  const std::atomic<bool>& prove_loads;
+  const ShardTable& shards;
+  const Validity& validity;
 };
 
 }  // namespace vswap

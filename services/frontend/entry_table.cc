@@ -185,6 +185,12 @@ void EntryTable::ForEach(const std::function<void(SpaceId, Offset, const Entry&)
   }
 }
 
+void EntryTable::ForEachCluster(const std::function<void(SpaceId, uint64_t)>& visit) const {
+  for (const auto& [key, cluster] : clusters_) {
+    visit(key.space, key.cluster);
+  }
+}
+
 void EntryTable::ForEachCluster(SpaceId space, const std::function<void(uint64_t)>& visit) const {
   for (const auto& [key, cluster] : clusters_) {
     if (key.space == space) {

@@ -89,6 +89,8 @@ class EntryTable {
   // All slots that hold a word, in no order.
   void ForEach(const std::function<void(SpaceId, Offset, const Entry&)>& visit) const;
 
+  // All clusters, in no order.
+  void ForEachCluster(const std::function<void(SpaceId, uint64_t cluster)>& visit) const;
   // All clusters of a space, in no order.
   void ForEachCluster(SpaceId space, const std::function<void(uint64_t cluster)>& visit) const;
 

@@ -4,28 +4,21 @@
 #include <charconv>
 #include <utility>
 
+#include "services/common/thread_pool.h"
 #include "services/frontend/mover.h"
 #include "services/frontend/reconcile.h"
+#include "services/frontend/token_raising.h"
 #include "services/frontend/validate.h"
 #include "vswap/v1/cluster.pb.h"
 
 namespace vswap {
 namespace {
 
-constexpr uint32_t kReadSlots = 16384;
 constexpr int kOpenTriesMax = 16;
-// etcd takes 128 comparisons and changes in a transaction.
-constexpr uint32_t kShardsTakenAtOnce = 32;
+constexpr Duration kReconcilePause = std::chrono::seconds(1);
 constexpr char kClusterKey[] = "cluster";
 constexpr char kSpacesPrefix[] = "spaces/";
-constexpr char kShardsPrefix[] = "shards/";
 constexpr char kNextSpaceKey[] = "next/space";
-
-std::string ShardKey(ShardId shard) {
-  char key[32];
-  std::snprintf(key, sizeof(key), "%s%05u", kShardsPrefix, shard);
-  return key;
-}
 
 Status Damaged(const std::string& key) {
   return MakeError(StatusCode::kDataLoss, "coordinator: the record " + key + " cannot be read");
@@ -46,33 +39,10 @@ SpaceInfo ToInfo(const v1::SpaceRecord& record) {
   return {record.space(), record.name(), record.pages(), record.holder(), kind};
 }
 
-// Counts answers and passes the first failure on when all have come.
-class Gather {
- public:
-  Gather(size_t count, std::function<void(Status)> done)
-      : missing_(count), done_(std::move(done)) {}
-
-  void Answer(const Status& status) {
-    Status result;
-    {
-      MutexLock lock(mutex_);
-      if (result_.ok()) {
-        result_ = status;
-      }
-      if (--missing_ != 0) {
-        return;
-      }
-      result = result_;
-    }
-    done_(std::move(result));
-  }
-
- private:
-  Mutex mutex_;
-  size_t missing_ GUARDED_BY(mutex_);
-  Status result_ GUARDED_BY(mutex_);
-  const std::function<void(Status)> done_;
-};
+const Clock& ClockOf(const FrontEnd::Options& options) {
+  static const SteadyClock kSteady;
+  return options.clock == nullptr ? kSteady : *options.clock;
+}
 
 Status CheckAllocated(const SpaceInfo& space) {
   return space.kind == SpaceKind::kAllocated
@@ -90,32 +60,36 @@ Status CheckName(std::string_view field, const std::string& name) {
 
 }  // namespace
 
-FrontEnd::FrontEnd(Options options, Coordinator& coordinator, std::vector<TableLog*> log_replicas,
+FrontEnd::FrontEnd(Options options, Coordinator& coordinator, std::vector<TableLog*> logs,
                    Placement placement, Executor& executor)
-    : FrontEnd(
-          std::move(options), coordinator,
-          [logs = std::move(log_replicas)](v1::ShardRecord&) { return logs; }, std::move(placement),
-          executor) {}
+    : FrontEnd(std::move(options), coordinator, std::make_unique<LocalLogNodes>(std::move(logs)),
+               nullptr, std::move(placement), executor) {}
 
-FrontEnd::FrontEnd(Options options, Coordinator& coordinator, LogsOf logs_of, Placement placement,
+FrontEnd::FrontEnd(Options options, Coordinator& coordinator, LogNodes& logs, Placement placement,
                    Executor& executor)
+    : FrontEnd(std::move(options), coordinator, nullptr, &logs, std::move(placement), executor) {}
+
+FrontEnd::FrontEnd(Options options, Coordinator& coordinator, std::unique_ptr<LogNodes> own_logs,
+                   LogNodes* logs, Placement placement, Executor& executor)
     : options_(std::move(options)),
       coordinator_(coordinator),
-      logs_of_(std::move(logs_of)),
+      own_logs_(std::move(own_logs)),
+      logs_(own_logs_ == nullptr ? *logs : *own_logs_),
       placement_(std::move(placement)),
       executor_(executor),
       releaser_(placement_, executor),
       gate_(std::make_shared<OverlapGate>(executor)),
-      context_{placement_, releaser_, *gate_, executor, counters_, prove_loads_} {}
+      validity_(ClockOf(options_)),
+      context_{placement_, releaser_, *gate_, executor, counters_, shards_, validity_} {}
 
 FrontEnd::~FrontEnd() {
-  for (const auto& shard : shards_) {
+  for (const auto& shard : shards_.All()) {
     shard->Discard();
   }
 }
 
-void FrontEnd::Start(std::function<void(Status)> done) {
-  coordinator_.Get(kClusterKey, [this, done](StatusOr<std::optional<KeyValue>> found) {
+void FrontEnd::Join(std::optional<Membership> membership, std::function<void(Status)> done) {
+  coordinator_.Get(kClusterKey, [this, membership, done](StatusOr<std::optional<KeyValue>> found) {
     if (!found.ok()) {
       return done(found.status());
     }
@@ -125,156 +99,100 @@ void FrontEnd::Start(std::function<void(Status)> done) {
           record.shard_count() > kShardCountMax) {
         return done(Damaged(kClusterKey));
       }
-      return TakeShards(record.shard_count(), done);
+      return StartWith(record, membership, done);
     }
     record.set_shard_count(options_.shard_count);
     coordinator_.Commit({{{kClusterKey, 0}}, {{kClusterKey, record.SerializeAsString()}}, {}},
-                        [this, done](StatusOr<TransactionReply> reply) {
+                        [this, membership, done](StatusOr<TransactionReply> reply) {
                           if (!reply.ok()) {
                             return done(reply.status());
                           }
                           // Made by us or by another front-end: either way it is there now.
-                          Start(done);
+                          Join(membership, done);
                         });
   });
 }
 
-struct FrontEnd::Taking {
-  uint32_t shard_count = 0;
-  std::map<std::string, KeyValue> known;
-  std::function<void(Status)> done;
-};
-
-void FrontEnd::TakeShards(uint32_t shard_count, std::function<void(Status)> done) {
-  coordinator_.List(kShardsPrefix,
-                    [this, shard_count, done](StatusOr<std::vector<KeyValue>> found) {
-                      if (!found.ok()) {
-                        return done(found.status());
-                      }
-                      const auto taking = std::make_shared<Taking>();
-                      taking->shard_count = shard_count;
-                      taking->done = done;
-                      for (KeyValue& record : *found) {
-                        taking->known[record.key] = std::move(record);
-                      }
-                      TakeSome(taking, 0);
-                    });
-}
-
-void FrontEnd::TakeSome(const std::shared_ptr<Taking>& taking, ShardId begin) {
-  if (begin == taking->shard_count) {
-    if (options_.writeback) {
-      writeback_ = std::make_shared<Writeback>(*options_.writeback, context_, shards_);
-    }
-    return StartShards(taking->done);
-  }
-  const ShardId end = std::min(taking->shard_count, begin + kShardsTakenAtOnce);
-  Transaction take;
-  take.compares = options_.taken_under;
-  for (ShardId id = begin; id < end; ++id) {
-    const std::string key = ShardKey(id);
-    v1::ShardRecord record;
-    if (const auto it = taking->known.find(key);
-        it != taking->known.end() && !record.ParseFromString(it->second.value)) {
-      return taking->done(Damaged(key));
-    }
-    const StatusOr<std::vector<TableLog*>> logs = logs_of_(record);
-    if (!logs.ok()) {
-      return taking->done(logs.status());
-    }
-    record.set_owner(options_.id);
-    record.set_epoch(record.epoch() + 1);
-    take.compares.push_back({key, taking->known[key].revision});
-    take.puts.push_back({key, record.SerializeAsString()});
-    shards_.push_back(std::make_shared<Shard>(
-        Shard::Options{.id = id, .epoch = record.epoch(), .on_fenced = options_.on_fenced}, *logs,
-        executor_));
-  }
-  coordinator_.Commit(
-      std::move(take), [this, taking, end](const StatusOr<TransactionReply>& reply) {
-        if (!reply.ok() || !reply->succeeded) {
-          return taking->done(reply.ok() ? MakeError(StatusCode::kAborted,
-                                                     "another front-end took the shards meanwhile")
-                                         : reply.status());
-        }
-        TakeSome(taking, end);
-      });
-}
-
-void FrontEnd::StartShards(std::function<void(Status)> done) {
-  const auto finish = [this, done](const Status& status) {
-    if (!status.ok()) {
-      return done(status);
-    }
-    coordinator_.List(kSpacesPrefix, [this, done](StatusOr<std::vector<KeyValue>> found) {
-      if (!found.ok()) {
-        return done(found.status());
-      }
-      for (const KeyValue& entry : *found) {
-        v1::SpaceRecord record;
-        if (!record.ParseFromString(entry.value)) {
-          return done(Damaged(entry.key));
-        }
-        MutexLock lock(mutex_);
-        spaces_[record.space()] = ToInfo(record);
-      }
-      started_ = true;
-      serving_ = true;
-      done(Status());
-      Reconcile(context_, shards_, [this] { reconciled_ = true; });
-      if (writeback_ != nullptr) {
-        writeback_->Start();
-      }
-    });
-  };
-  const auto gather = std::make_shared<Gather>(shards_.size(), finish);
-  for (const auto& shard : shards_) {
-    // Every replica refuses older epochs before anything is read.
-    const auto sealed = std::make_shared<Gather>(
-        shard->replicas().size(), [this, shard, gather](const Status& status) {
-          if (!status.ok()) {
-            return gather->Answer(status);
-          }
-          ReadShard(shard, "", [gather](const Status& read) { gather->Answer(read); });
-        });
-    for (TableLog* replica : shard->replicas()) {
-      replica->Seal(shard->id(), shard->epoch(),
-                    [this, shard, sealed, replica](const StatusOr<LogEnd>& end) {
-                      if (end.ok() && replica == shard->replicas().front()) {
-                        shard->Restore(*end);
-                      }
-                      sealed->Answer(end.status());
-                    });
-    }
-  }
-}
-
-void FrontEnd::ReadShard(std::shared_ptr<Shard> shard, std::string cursor,
+void FrontEnd::StartWith(const v1::ClusterRecord& cluster, std::optional<Membership> membership,
                          std::function<void(Status)> done) {
-  shard->replicas().front()->Read(shard->id(), std::move(cursor), kReadSlots,
-                                  [this, shard, done](const StatusOr<LogReadReply>& reply) {
-                                    if (!reply.ok()) {
-                                      return done(reply.status());
-                                    }
-                                    for (const SlotRecord& record : reply->slots) {
-                                      if (Status status = shard->Restore(record); !status.ok()) {
-                                        return done(std::move(status));
-                                      }
-                                    }
-                                    for (const RequestRecord& record : reply->requests) {
-                                      if (Status status = shard->Restore(record); !status.ok()) {
-                                        return done(std::move(status));
-                                      }
-                                    }
-                                    if (reply->next_cursor.empty()) {
-                                      shard->Start(done);
-                                    } else {
-                                      // Not within this call: a log may answer at once, piece by
-                                      // piece.
-                                      executor_.Post([this, shard, cursor = reply->next_cursor,
-                                                      done] { ReadShard(shard, cursor, done); });
-                                    }
-                                  });
+  shards_.SetCount(cluster.shard_count());
+  const uint32_t log_replicas = std::max(1u, cluster.log_replicas());
+  coordinator_.List(kSpacesPrefix, [this, membership, log_replicas,
+                                    done](const StatusOr<std::vector<KeyValue>>& found) {
+    if (!found.ok()) {
+      return done(found.status());
+    }
+    for (const KeyValue& entry : *found) {
+      v1::SpaceRecord record;
+      if (!record.ParseFromString(entry.value)) {
+        return done(Damaged(entry.key));
+      }
+      Learn(record);
+    }
+    ownership_ = std::make_shared<Ownership>(
+        Ownership::Options{.id = options_.id,
+                           .membership = membership,
+                           .on_taken = [this](const auto& shard) { OnTaken(shard); }},
+        TakingContext{.coordinator = coordinator_,
+                      .logs = logs_,
+                      .executor = executor_,
+                      .log_replicas = log_replicas,
+                      .on_fenced = nullptr},
+        shards_, validity_, counters_);
+    // Among others, a shard that cannot be had does not hold up the rest.
+    serving_ = membership.has_value();
+    ownership_->Start([this, done](const Status& status) { OnStarted(status, done); });
+  });
+}
+
+void FrontEnd::OnStarted(const Status& status, const std::function<void(Status)>& done) {
+  if (!status.ok()) {
+    return done(status);
+  }
+  serving_ = true;
+  done(Status());
+  ReconcileTaken();
+  if (options_.writeback) {
+    writeback_ = std::make_shared<Writeback>(*options_.writeback, context_);
+    writeback_->Start();
+  }
+}
+
+void FrontEnd::OnTaken(const std::shared_ptr<Shard>& shard) {
+  bool begin = false;
+  {
+    MutexLock lock(mutex_);
+    taken_.push_back(shard);
+    reconciled_ = false;
+    begin = serving_ && !reconciling_ && taken_.size() == 1;
+  }
+  if (begin) {
+    // Together with those that are taken at the same time.
+    executor_.PostAfter(kReconcilePause, [this] { ReconcileTaken(); });
+  }
+}
+
+// One comparison at a time; what is taken meanwhile comes next.
+void FrontEnd::ReconcileTaken() {
+  std::vector<std::shared_ptr<Shard>> shards;
+  {
+    MutexLock lock(mutex_);
+    if (reconciling_) {
+      return;
+    }
+    shards.swap(taken_);
+    reconciling_ = !shards.empty();
+    reconciled_ = shards.empty();
+  }
+  if (!shards.empty()) {
+    Reconcile(context_, std::move(shards), [this] {
+      {
+        MutexLock lock(mutex_);
+        reconciling_ = false;
+      }
+      ReconcileTaken();
+    });
+  }
 }
 
 void FrontEnd::Stop() {
@@ -282,14 +200,25 @@ void FrontEnd::Stop() {
   if (writeback_ != nullptr) {
     writeback_->Stop();
   }
-  for (const auto& shard : shards_) {
+  for (const auto& shard : shards_.All()) {
     shard->Stop();
   }
 }
 
+void FrontEnd::Leave(std::function<void(Status)> done) { ownership_->Stop(std::move(done)); }
+
 bool FrontEnd::Idle() const {
-  return std::ranges::all_of(shards_, [](const auto& shard) { return shard->Idle(); }) &&
+  const auto shards = shards_.All();
+  return std::ranges::all_of(shards, [](const auto& shard) { return shard->Idle(); }) &&
          releaser_.pending() == 0;
+}
+
+void FrontEnd::Learn(const v1::SpaceRecord& record) {
+  MutexLock lock(mutex_);
+  Space& space = spaces_[record.space()];
+  if (record.token() >= space.token) {
+    space = {ToInfo(record), record.token()};
+  }
 }
 
 struct FrontEnd::Opening {
@@ -389,30 +318,32 @@ void FrontEnd::CommitOpen(std::shared_ptr<Opening> opening, uint64_t space_revis
     if (!reply->succeeded) {
       return TryOpen(opening);
     }
-    const v1::SpaceRecord& record = opening->record;
-    {
-      MutexLock lock(mutex_);
-      spaces_[record.space()] = ToInfo(record);
-    }
-    RaiseEverywhere(record.space(), record.token(), [this, opening](Status status) {
-      if (!status.ok()) {
-        return opening->done(std::move(status));
-      }
-      const StatusOr<ShardMap> map = GetShardMap();
-      if (!map.ok()) {
-        return opening->done(map.status());
-      }
-      opening->done(OpenReply{opening->record.space(), opening->record.token(),
-                              opening->record.pages(), *map, ToInfo(opening->record).kind});
-    });
+    Learn(opening->record);
+    RaiseTokenEverywhere(shards_, *ownership_, options_.peers, executor_, opening->record,
+                         [this, opening](const StatusOr<std::vector<Epoch>>& raised) {
+                           if (!raised.ok()) {
+                             return opening->done(raised.status());
+                           }
+                           StatusOr<ShardMap> map = GetShardMap();
+                           if (!map.ok()) {
+                             return opening->done(map.status());
+                           }
+                           for (size_t i = 0; i < raised->size(); ++i) {
+                             map->epochs[i] = std::max(map->epochs[i], (*raised)[i]);
+                           }
+                           opening->done(OpenReply{opening->record.space(), opening->record.token(),
+                                                   opening->record.pages(), *std::move(map),
+                                                   ToInfo(opening->record).kind});
+                         });
   });
 }
 
-void FrontEnd::RaiseEverywhere(SpaceId space, Token token, std::function<void(Status)> done) {
-  const auto gather = std::make_shared<Gather>(shards_.size(), std::move(done));
-  for (const auto& shard : shards_) {
-    shard->RaiseToken(space, token, [gather](const Status& status) { gather->Answer(status); });
+void FrontEnd::RaiseToken(const v1::SpaceRecord& space, Callback<std::vector<ShardEpoch>> done) {
+  if (!serving_) {
+    return done(MakeError(ErrorReason::kNotServing, "the front-end is starting or stopping"));
   }
+  Learn(space);
+  RaiseOwnTokens(shards_, space.space(), space.token(), std::move(done));
 }
 
 void FrontEnd::Close(SpaceId space, Token token, std::function<void(Status)> done) {
@@ -421,7 +352,7 @@ void FrontEnd::Close(SpaceId space, Token token, std::function<void(Status)> don
     return done(info.status());
   }
   const std::string key = kSpacesPrefix + info->name;
-  coordinator_.Get(key, [this, key, space, token, done](StatusOr<std::optional<KeyValue>> found) {
+  coordinator_.Get(key, [this, key, token, done](StatusOr<std::optional<KeyValue>> found) {
     v1::SpaceRecord record;
     if (!found.ok()) {
       return done(found.status());
@@ -436,16 +367,15 @@ void FrontEnd::Close(SpaceId space, Token token, std::function<void(Status)> don
     record.set_token(token + 1);
     coordinator_.Commit(
         {{{key, (*found)->revision}}, {{key, record.SerializeAsString()}}, {}},
-        [this, record, space, done](StatusOr<TransactionReply> reply) {
+        [this, record, done](StatusOr<TransactionReply> reply) {
           if (!reply.ok() || !reply->succeeded) {
             return done(reply.ok() ? MakeError(ErrorReason::kFenced, "the space was opened again")
                                    : reply.status());
           }
-          {
-            MutexLock lock(mutex_);
-            spaces_[space] = ToInfo(record);
-          }
-          RaiseEverywhere(space, record.token(), done);
+          Learn(record);
+          RaiseTokenEverywhere(
+              shards_, *ownership_, options_.peers, executor_, record,
+              [done](const StatusOr<std::vector<Epoch>>& raised) { done(raised.status()); });
         });
   });
 }
@@ -471,11 +401,7 @@ StatusOr<ShardMap> FrontEnd::GetShardMap() const {
   if (!serving_) {
     return MakeError(ErrorReason::kNotServing, "the front-end is starting or stopping");
   }
-  ShardMap map;
-  for (const auto& shard : shards_) {
-    map.epochs.push_back(shard->epoch());
-  }
-  return map;
+  return ownership_->Map();
 }
 
 StatusOr<SpaceInfo> FrontEnd::FindSpace(SpaceId space) const {
@@ -488,7 +414,16 @@ StatusOr<SpaceInfo> FrontEnd::FindSpace(SpaceId space) const {
     return MakeError(ErrorReason::kUnknownSpace,
                      "space " + std::to_string(space) + " is unknown: open it by name first");
   }
-  return it->second;
+  return it->second.info;
+}
+
+StatusOr<std::shared_ptr<Shard>> FrontEnd::FindShard(ShardId id) const {
+  auto shard = shards_.Find(id);
+  if (shard == nullptr) {
+    return MakeError(ErrorReason::kNotOwner,
+                     "shard " + std::to_string(id) + " is not served by this front-end");
+  }
+  return shard;
 }
 
 StatusOr<SpaceInfo> FrontEnd::CheckExtents(const RequestHeader& header,
@@ -498,7 +433,7 @@ StatusOr<SpaceInfo> FrontEnd::CheckExtents(const RequestHeader& header,
   if (!space.ok()) {
     return space;
   }
-  const auto shard_count = static_cast<uint32_t>(shards_.size());
+  const uint32_t shard_count = shards_.count();
   VSWAP_RETURN_IF_ERROR(ValidateHeader(header, shard_count));
   VSWAP_RETURN_IF_ERROR(ValidateExtents(header, extents, {space->pages, shard_count, pages_max}));
   return space;
@@ -514,8 +449,11 @@ void FrontEnd::Store(StoreCall call, MutationDone done) {
     return done({std::move(status), {}, 0, {}});
   }
   call.kind = space->kind;
-  auto shard = shards_[call.header.shard];
-  StorePages(context_, std::move(shard), std::move(call), std::move(done));
+  StatusOr<std::shared_ptr<Shard>> shard = FindShard(call.header.shard);
+  if (!shard.ok()) {
+    return done({shard.status(), {}, 0, {}});
+  }
+  StorePages(context_, *std::move(shard), std::move(call), std::move(done));
 }
 
 void FrontEnd::Load(LoadCall call, LoadDone done) {
@@ -524,8 +462,11 @@ void FrontEnd::Load(LoadCall call, LoadDone done) {
     return done({space.status(), {}, {}});
   }
   call.kind = space->kind;
-  auto shard = shards_[call.header.shard];
-  LoadPages(context_, std::move(shard), std::move(call), std::move(done));
+  StatusOr<std::shared_ptr<Shard>> shard = FindShard(call.header.shard);
+  if (!shard.ok()) {
+    return done({shard.status(), {}, {}});
+  }
+  LoadPages(context_, *std::move(shard), std::move(call), std::move(done));
 }
 
 void FrontEnd::Free(FreeCall call, MutationDone done) {
@@ -538,15 +479,18 @@ void FrontEnd::Free(FreeCall call, MutationDone done) {
     return done({std::move(status), {}, 0, {}});
   }
   call.kind = space->kind;
-  auto shard = shards_[call.header.shard];
-  FreePages(context_, std::move(shard), std::move(call), std::move(done));
+  StatusOr<std::shared_ptr<Shard>> shard = FindShard(call.header.shard);
+  if (!shard.ok()) {
+    return done({shard.status(), {}, 0, {}});
+  }
+  FreePages(context_, *std::move(shard), std::move(call), std::move(done));
 }
 
 void FrontEnd::Allocate(AllocateCall call, MutationDone done) {
   const StatusOr<SpaceInfo> space = FindSpace(call.header.space);
   Status status = space.status();
   if (status.ok()) {
-    status = ValidateHeader(call.header, static_cast<uint32_t>(shards_.size()));
+    status = ValidateHeader(call.header, shards_.count());
   }
   if (status.ok()) {
     status = ValidateAllocate(call.shape.order, call.shape.count);
@@ -558,9 +502,12 @@ void FrontEnd::Allocate(AllocateCall call, MutationDone done) {
     return done({std::move(status), {}, 0, {}});
   }
   call.shape.space_pages = space->pages;
-  call.shape.shard_count = static_cast<uint32_t>(shards_.size());
-  auto shard = shards_[call.header.shard];
-  AllocatePages(context_, std::move(shard), std::move(call), std::move(done));
+  call.shape.shard_count = shards_.count();
+  StatusOr<std::shared_ptr<Shard>> shard = FindShard(call.header.shard);
+  if (!shard.ok()) {
+    return done({shard.status(), {}, 0, {}});
+  }
+  AllocatePages(context_, *std::move(shard), std::move(call), std::move(done));
 }
 
 void FrontEnd::Duplicate(DuplicateCall call, MutationDone done) {
@@ -575,8 +522,11 @@ void FrontEnd::Duplicate(DuplicateCall call, MutationDone done) {
   if (!status.ok()) {
     return done({std::move(status), {}, 0, {}});
   }
-  auto shard = shards_[call.header.shard];
-  DuplicatePages(context_, std::move(shard), std::move(call), std::move(done));
+  StatusOr<std::shared_ptr<Shard>> shard = FindShard(call.header.shard);
+  if (!shard.ok()) {
+    return done({shard.status(), {}, 0, {}});
+  }
+  DuplicatePages(context_, *std::move(shard), std::move(call), std::move(done));
 }
 
 void FrontEnd::Prefetch(LoadCall call, std::function<void(Status)> done) {
@@ -584,15 +534,24 @@ void FrontEnd::Prefetch(LoadCall call, std::function<void(Status)> done) {
   if (!space.ok()) {
     return done(space.status());
   }
-  PrefetchPages(context_, shards_[call.header.shard], call, done);
+  const StatusOr<std::shared_ptr<Shard>> shard = FindShard(call.header.shard);
+  if (!shard.ok()) {
+    return done(shard.status());
+  }
+  PrefetchPages(context_, *shard, call, done);
 }
 
 StatusOr<std::vector<BackingRun>> FrontEnd::Extents(const RequestHeader& header,
                                                     Extent extent) const {
   const StatusOr<SpaceInfo> space = CheckExtents(header, {extent}, kStripePages);
   VSWAP_RETURN_IF_ERROR(space.status());
-  const Shard& shard = *shards_[header.shard];
+  const StatusOr<std::shared_ptr<Shard>> found = FindShard(header.shard);
+  VSWAP_RETURN_IF_ERROR(found.status());
+  const Shard& shard = **found;
   VSWAP_RETURN_IF_ERROR(shard.CheckRead(header));
+  if (!validity_.Holds()) {
+    return MakeError(ErrorReason::kNotServing, "the lease is lost: try again");
+  }
   std::vector<BackingRun> runs;
   const bool allocated = space->kind == SpaceKind::kAllocated;
   const auto add = [&runs, allocated](Offset pages, const Entry& entry) {
@@ -617,7 +576,7 @@ StatusOr<std::vector<BackingRun>> FrontEnd::Extents(const RequestHeader& header,
 }
 
 void FrontEnd::MoveAll(Tier from, Tier to, std::function<void(uint64_t)> done) {
-  MovePages(context_, shards_, AllOf(from), to,
+  MovePages(context_, shards_.All(), AllOf(from), to,
             [done = std::move(done)](const MoveResult& result) { done(result.left); });
 }
 
@@ -628,7 +587,7 @@ void FrontEnd::Check(Callback<CheckReport> done) {
                               ? "another check is under way"
                               : "tables and nodes are still being compared after the start"));
   }
-  CheckEverything(context_, shards_, [this, done = std::move(done)](CheckReport report) {
+  CheckEverything(context_, shards_.All(), [this, done = std::move(done)](CheckReport report) {
     checking_ = false;
     done(std::move(report));
   });
@@ -636,10 +595,7 @@ void FrontEnd::Check(Callback<CheckReport> done) {
 
 std::map<SpaceId, SpaceCounts> FrontEnd::Counts() const {
   std::map<SpaceId, SpaceCounts> counts;
-  if (!started_) {
-    return counts;
-  }
-  for (const auto& shard : shards_) {
+  for (const auto& shard : shards_.All()) {
     shard->Inspect([&](const EntryTable& table) {
       for (const auto& [space, of_shard] : table.counts()) {
         counts[space] += of_shard;
@@ -651,10 +607,7 @@ std::map<SpaceId, SpaceCounts> FrontEnd::Counts() const {
 
 uint64_t FrontEnd::stores_overtaken() const {
   uint64_t total = 0;
-  if (!started_) {
-    return total;
-  }
-  for (const auto& shard : shards_) {
+  for (const auto& shard : shards_.All()) {
     total += shard->overtaken_total();
   }
   return total;

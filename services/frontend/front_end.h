@@ -7,21 +7,20 @@
 #include <vector>
 
 #include "services/cluster/coordinator.h"
-#include "services/cluster/table_log.h"
 #include "services/frontend/check.h"
 #include "services/frontend/context.h"
 #include "services/frontend/entry_path.h"
 #include "services/frontend/load_path.h"
+#include "services/frontend/log_nodes.h"
+#include "services/frontend/ownership.h"
+#include "services/frontend/peers.h"
 #include "services/frontend/placement.h"
-#include "services/frontend/shard.h"
+#include "services/frontend/shard_table.h"
 #include "services/frontend/store_path.h"
+#include "services/frontend/validity.h"
 #include "services/frontend/writeback.h"
 
 namespace vswap {
-
-namespace v1 {
-class ShardRecord;
-}
 
 struct SpaceInfo {
   SpaceId id = 0;
@@ -37,10 +36,6 @@ struct OpenCall {
   bool take_over = false;
   uint64_t create_pages = 0;           // 0: do not make the space
   SpaceKind kind = SpaceKind::kUnset;  // what it must be; unset: any, and a device space is made
-};
-
-struct ShardMap {
-  std::vector<Epoch> epochs;  // one a shard
 };
 
 struct OpenReply {
@@ -68,31 +63,31 @@ class FrontEnd {
     std::string id = "frontend-1";
     uint32_t shard_count = 64;  // of a new cluster; an existing one keeps its own
     std::optional<Writeback::Options> writeback = std::nullopt;  // none: it is off
-    // Must hold for every shard that is taken: what makes this the front-end that may.
-    std::vector<Transaction::Compare> taken_under = {};
-    // Somebody else owns a shard; on any thread. Null: nobody is told.
-    std::function<void(const Status&)> on_fenced = nullptr;
+    Peers* peers = nullptr;                                      // null: none
+    // For the lease. Null: the steady one.
+    const Clock* clock = nullptr;
     // Name lengths, as in the protocol.
     static constexpr size_t kNameBytesMax = 255;
   };
 
-  // The replicas of a shard's table log, which outlive the front-end; of a new shard (without
-  // replicas) it names them in the record.
-  using LogsOf = std::function<StatusOr<std::vector<TableLog*>>(v1::ShardRecord& shard)>;
-
-  FrontEnd(Options options, Coordinator& coordinator, LogsOf logs_of, Placement placement,
+  FrontEnd(Options options, Coordinator& coordinator, LogNodes& logs, Placement placement,
            Executor& executor);
-  // All shards' logs are the same.
-  FrontEnd(Options options, Coordinator& coordinator, std::vector<TableLog*> log_replicas,
+  // The table logs are in this process, on each of them one replica.
+  FrontEnd(Options options, Coordinator& coordinator, std::vector<TableLog*> logs,
            Placement placement, Executor& executor);
   ~FrontEnd();
 
-  // Takes every shard over (a new epoch, the log sealed and read) and serves; then compares tables
-  // and nodes in the background (reconciled()).
-  void Start(std::function<void(Status)> done);
+  // Takes its shards over (see Ownership) and serves; then compares tables and nodes in the
+  // background (reconciled()).
+  // Alone it owns all shards.
+  void Start(std::function<void(Status)> done) { Join(std::nullopt, std::move(done)); }
+  // Among others it shares them, and serves what it has before `done`.
+  void Join(std::optional<Membership> membership, std::function<void(Status)> done);
   // Refuses requests from now on. Changes under way come to their end: poll Idle.
   void Stop();
   bool Idle() const;
+  // Gives the lease up, after Stop: the others take over at once.
+  void Leave(std::function<void(Status)> done);
   bool reconciled() const { return reconciled_; }
 
   void Open(OpenCall call, Callback<OpenReply> done);
@@ -100,6 +95,8 @@ class FrontEnd {
   void Close(SpaceId space, Token token, std::function<void(Status)> done);
   void ListSpaces(Callback<std::vector<SpaceInfo>> done);
   StatusOr<ShardMap> GetShardMap() const;
+  // For the other front-ends: see vswap.v1.PeerService.
+  void RaiseToken(const v1::SpaceRecord& space, Callback<std::vector<ShardEpoch>> done);
 
   void Store(StoreCall call, MutationDone done);
   void Load(LoadCall call, LoadDone done);
@@ -108,11 +105,6 @@ class FrontEnd {
   void Allocate(AllocateCall call, MutationDone done);
   void Duplicate(DuplicateCall call, MutationDone done);
   StatusOr<std::vector<BackingRun>> Extents(const RequestHeader& header, Extent extent) const;
-
-  // While on, a load is answered only after a later log write was accepted: the proof that nobody
-  // owns the shard since. For an owner that cannot tell from the coordinator; what changes needs a
-  // log write anyway.
-  void ProveLoads(bool on) { prove_loads_ = on; }
 
   // Moves every page of the tier's nodes to the other tier, as far as there is room; `done` gets
   // the pages that stayed. Works also after Stop.
@@ -130,21 +122,27 @@ class FrontEnd {
   Placement& placement() { return placement_; }
   // Batches of deletes that nodes have not answered.
   size_t releases_pending() const { return releaser_.pending(); }
-  // For checks: the shards, in order.
-  const std::vector<std::shared_ptr<Shard>>& shards() const { return shards_; }
+  // Those served here, in order.
+  std::vector<std::shared_ptr<Shard>> shards() const { return shards_.All(); }
+  const Ownership& ownership() const { return *ownership_; }
 
  private:
+  FrontEnd(Options options, Coordinator& coordinator, std::unique_ptr<LogNodes> own_logs,
+           LogNodes* logs, Placement placement, Executor& executor);
+
   struct Opening;
-  struct Taking;
-  void TakeShards(uint32_t shard_count, std::function<void(Status)> done);
-  void TakeSome(const std::shared_ptr<Taking>& taking, ShardId begin);
-  void StartShards(std::function<void(Status)> done);
-  void ReadShard(std::shared_ptr<Shard> shard, std::string cursor,
+  void StartWith(const v1::ClusterRecord& cluster, std::optional<Membership> membership,
                  std::function<void(Status)> done);
+  void OnStarted(const Status& status, const std::function<void(Status)>& done);
+  void OnTaken(const std::shared_ptr<Shard>& shard);
+  void ReconcileTaken();
+  // Learns of a space, unless it knows a later record.
+  void Learn(const v1::SpaceRecord& record);
   void TryOpen(std::shared_ptr<Opening> opening);
   void CommitOpen(std::shared_ptr<Opening> opening, uint64_t space_revision, std::string space,
                   uint64_t next_revision);
-  void RaiseEverywhere(SpaceId space, Token token, std::function<void(Status)> done);
+  // NOT_OWNER: it is not served here.
+  StatusOr<std::shared_ptr<Shard>> FindShard(ShardId id) const;
   StatusOr<SpaceInfo> FindSpace(SpaceId space) const;
   // The space of a valid request.
   StatusOr<SpaceInfo> CheckExtents(const RequestHeader& header, const std::vector<Extent>& extents,
@@ -152,20 +150,28 @@ class FrontEnd {
 
   const Options options_;
   Coordinator& coordinator_;
-  const LogsOf logs_of_;
+  const std::unique_ptr<LogNodes> own_logs_;  // null: another's
+  LogNodes& logs_;
   Placement placement_;
   Executor& executor_;
   FrontEndCounters counters_;
   Releaser releaser_;
   const std::shared_ptr<OverlapGate> gate_;
-  std::atomic<bool> prove_loads_{false};
+  ShardTable shards_;
+  Validity validity_;
   const FrontEndContext context_;
 
-  std::vector<std::shared_ptr<Shard>> shards_;  // fixed once started
-  std::shared_ptr<Writeback> writeback_;        // as well; null: off
+  std::shared_ptr<Ownership> ownership_;  // fixed once started; null before
+  std::shared_ptr<Writeback> writeback_;  // as well; null: off
   mutable Mutex mutex_;
-  std::map<SpaceId, SpaceInfo> spaces_ GUARDED_BY(mutex_);
-  std::atomic<bool> started_{false};  // from then on the shards can be looked at
+  struct Space {
+    SpaceInfo info;
+    Token token = 0;
+  };
+  std::map<SpaceId, Space> spaces_ GUARDED_BY(mutex_);
+  // Taken, and not yet compared with the nodes.
+  std::vector<std::shared_ptr<Shard>> taken_ GUARDED_BY(mutex_);
+  bool reconciling_ GUARDED_BY(mutex_) = false;
   std::atomic<bool> serving_{false};
   std::atomic<bool> reconciled_{false};
   std::atomic<bool> checking_{false};

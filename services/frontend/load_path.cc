@@ -246,7 +246,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
   }
 
   void Reply() {
-    if (context_.prove_loads && !proven_) {
+    if (!context_.validity.Holds() && !proven_) {
       proven_ = true;
       shard_->Barrier([self = shared_from_this()](const Status& status) {
         if (status.ok()) {

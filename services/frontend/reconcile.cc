@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "services/frontend/load_path.h"
+#include "services/frontend/shard_table.h"
 
 namespace vswap {
 namespace {
@@ -18,7 +19,11 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
       : context_(context),
         shards_(std::move(shards)),
         done_(std::move(done)),
-        nodes_(context_.placement.Members()) {}
+        nodes_(context_.placement.Members()) {
+    for (const auto& shard : shards_) {
+      by_id_[shard->id()] = shard;
+    }
+  }
 
   void NextNode() {
     if (nodes_.empty()) {
@@ -53,11 +58,15 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
   }
 
   void Compare(InventoryReply reply) {
-    const auto count = static_cast<uint32_t>(shards_.size());
+    const uint32_t count = context_.shards.count();
     const std::vector<SetId> sets = context_.placement.SetsWith(Node().id);
     std::map<ShardId, std::vector<PageName>> orphans;
     for (const PageName& name : reply.names) {
-      Shard& shard = *shards_[ShardOf(name.space, name.offset, count)];
+      const auto found = by_id_.find(ShardOf(name.space, name.offset, count));
+      if (found == by_id_.end()) {
+        continue;  // not ours to judge
+      }
+      Shard& shard = *found->second;
       if (shard.MayBeNamed(name, sets)) {
         shard.MarkSeen(name.space, name.offset, name.version);
       } else {
@@ -65,8 +74,9 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
       }
     }
     for (auto& [id, names] : orphans) {
-      shards_[id]->Barrier([self = shared_from_this(), shard = shards_[id], node = Node().id,
-                            names = std::move(names)](const Status& status) {
+      const auto shard = by_id_.at(id);
+      shard->Barrier([self = shared_from_this(), shard, node = Node().id,
+                      names = std::move(names)](const Status& status) {
         if (status.ok()) {
           self->DeleteOrphans(*shard, node, names);
         }
@@ -130,13 +140,14 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     if (list.empty()) {
       suspects_.erase(suspects_.begin());
     }
-    VerifyPages(context_, shards_[id], std::move(call), [self = shared_from_this()] {
+    VerifyPages(context_, by_id_.at(id), std::move(call), [self = shared_from_this()] {
       self->context_.executor.Post([self] { self->NextSuspects(); });
     });
   }
 
   const FrontEndContext context_;
   const std::vector<std::shared_ptr<Shard>> shards_;
+  std::map<ShardId, std::shared_ptr<Shard>> by_id_;
   const std::function<void()> done_;
   std::vector<const Placement::Member*> nodes_;  // still to compare
   std::map<ShardId, std::vector<Suspect>> suspects_;

@@ -125,12 +125,14 @@ void RequestWindows::Reset(SpaceId space, Token token) {
   window = {token, 0, {}};
 }
 
-void RequestWindows::NoteLogged(const RequestName& name) {
+void RequestWindows::NoteLogged(const RequestRecord& answer) {
+  const RequestName& name = answer.name;
   const auto window = windows_.find(name.space);
   if (window != windows_.end() && window->second.token == name.token) {
     const auto request = window->second.requests.find(name.sequence);
     if (request != window->second.requests.end()) {
       request->second->logged = true;
+      request->second->log_bytes = answer.result;
       return;
     }
   }
@@ -150,11 +152,36 @@ Status RequestWindows::Restore(const RequestRecord& record, Token current) {
   request->sequence = record.name.sequence;
   request->finished = true;
   request->logged = true;
+  request->log_bytes = record.result;
   request->result = *std::move(result);
   Window& window = windows_[record.name.space];
   window.token = current;
   window.requests[record.name.sequence] = std::move(request);
   return Status();
+}
+
+std::vector<RequestName> RequestWindows::Logged() const {
+  std::vector<RequestName> names;
+  for (const auto& [space, window] : windows_) {
+    for (const auto& [sequence, request] : window.requests) {
+      if (request->logged) {
+        names.push_back({space, window.token, sequence});
+      }
+    }
+  }
+  return names;
+}
+
+std::optional<RequestRecord> RequestWindows::FindLogged(const RequestName& name) const {
+  const auto window = windows_.find(name.space);
+  if (window == windows_.end() || window->second.token != name.token) {
+    return std::nullopt;
+  }
+  const auto request = window->second.requests.find(name.sequence);
+  if (request == window->second.requests.end() || !request->second->logged) {
+    return std::nullopt;
+  }
+  return RequestRecord{name, request->second->log_bytes};
 }
 
 std::vector<RequestName> RequestWindows::TakeForgotten(size_t count_max) {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -42,7 +43,8 @@ struct Request {
   Sequence sequence = 0;
   std::vector<Extent> extents;  // ascending
   bool finished = false;
-  bool logged = false;  // its answer is in the table log, until it is forgotten
+  bool logged = false;    // its answer is in the table log, until it is forgotten
+  std::string log_bytes;  // as it is there
   MutationResult result;
   std::vector<MutationDone> waiting;
 };
@@ -72,9 +74,13 @@ class RequestWindows {
   void Reset(SpaceId space, Token token);
 
   // The answer is in the log now.
-  void NoteLogged(const RequestName& name);
+  void NoteLogged(const RequestRecord& answer);
   // An answer found in the log of an earlier owner; `current`: the space's token.
   Status Restore(const RequestRecord& record, Token current);
+  // Whose answers the log holds, but for those that are forgotten.
+  std::vector<RequestName> Logged() const;
+  // Empty where it is forgotten.
+  std::optional<RequestRecord> FindLogged(const RequestName& name) const;
   // Answers in the log that nobody waits for any more.
   bool has_forgotten() const { return !forgotten_.empty(); }
   std::vector<RequestName> TakeForgotten(size_t count_max);

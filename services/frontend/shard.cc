@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 namespace vswap {
@@ -14,6 +15,8 @@ constexpr size_t kWriteSlotsMax = 49152;
 static_assert(kWriteSlotsMax >= kStripePages);
 constexpr size_t kWritePurgesMax = 16384;
 constexpr size_t kWriteAnswersMax = 64;
+// What a write tells a replica that joins, beside.
+constexpr size_t kFillSlotsMax = 8 * kClusterSlots;
 
 Status NotServing() {
   return MakeError(ErrorReason::kNotServing, "the shard is not served here now");
@@ -37,7 +40,11 @@ std::vector<Offset> OffsetsOf(const std::vector<Extent>& extents) {
 }  // namespace
 
 Shard::Shard(Options options, std::vector<TableLog*> replicas, Executor& executor)
-    : options_(options), replicas_(std::move(replicas)), executor_(executor) {}
+    : options_(std::move(options)), executor_(executor) {
+  for (TableLog* log : replicas) {
+    replicas_.push_back({log, nullptr});
+  }
+}
 
 void Shard::Restore(const LogEnd& end) {
   MutexLock lock(mutex_);
@@ -91,7 +98,7 @@ void Shard::Stop() {
 
 bool Shard::Idle() const {
   MutexLock lock(mutex_);
-  return failed_ || (under_way_ == 0 && queue_.empty() && !writing_);
+  return failed_ || (under_way_ == 0 && queue_.empty() && writing_ == nullptr);
 }
 
 void Shard::Discard() {
@@ -530,15 +537,20 @@ bool Shard::MayBeNamed(const PageName& name, const std::vector<SetId>& sets) con
 
 void Shard::Pump() {
   auto write = std::make_shared<WriteUnderWay>();
+  std::vector<TableLog*> logs;
   {
     MutexLock lock(mutex_);
     const bool versions_low =
         versions_asked_ == 0 && next_version_ + options_.versions_block / 2 > versions_end_;
-    if (writing_ || failed_ ||
-        (queue_.empty() && purges_.empty() && !windows_.has_forgotten() && !versions_low)) {
+    const bool filling = std::ranges::any_of(replicas_, [](const Replica& replica) {
+      return replica.filling != nullptr && (!replica.filling->begun || !replica.filling->empty());
+    });
+    if (writing_ != nullptr || failed_ ||
+        (queue_.empty() && purges_.empty() && !windows_.has_forgotten() && !versions_low &&
+         !filling)) {
       return;
     }
-    writing_ = true;
+    writing_ = write;
     LogWrite& out = write->write;
     out.shard = options_.id;
     out.epoch = options_.epoch;
@@ -571,53 +583,158 @@ void Shard::Pump() {
       write->entries.push_back(std::move(entry));
       queue_.pop_front();
     }
-  }
-  write->missing = replicas_;
-  write->retry = options_.retry_min;
-  Send(write);
-}
-
-void Shard::Send(const std::shared_ptr<WriteUnderWay>& write) {
-  const std::vector<TableLog*> replicas = std::exchange(write->missing, {});
-  write->answers = replicas.size();
-  for (TableLog* replica : replicas) {
-    replica->Write(write->write,
-                   [self = shared_from_this(), write, replica](StatusOr<bool> answer) {
-                     if (!answer.ok()) {
-                       MutexLock lock(write->mutex);
-                       if (ReasonOf(answer.status()) == ErrorReason::kStaleEpoch) {
-                         write->fenced = answer.status();
-                       }
-                       write->failed.push_back(replica);
-                     }
-                     if (write->answers.fetch_sub(1) == 1) {
-                       self->OnAnswered(write);
-                     }
-                   });
-  }
-}
-
-void Shard::OnAnswered(const std::shared_ptr<WriteUnderWay>& write) {
-  Status fenced;
-  {
-    MutexLock lock(write->mutex);
-    write->missing = std::exchange(write->failed, {});
-    fenced = write->fenced;
-  }
-  if (!fenced.ok()) {
-    for (QueueEntry& entry : write->entries) {
-      if (entry.published) {
-        entry.published(NotServing(), {});
+    for (const Replica& replica : replicas_) {
+      if (replica.filling != nullptr) {
+        write->fillings[replica.log] = FillingWrite(out, *replica.filling);
       }
+      logs.push_back(replica.log);
     }
-    Fail(fenced);
-  } else if (write->missing.empty()) {
+    write->missing = logs;
+  }
+  for (TableLog* log : logs) {
+    Send(write, log, options_.retry_min);
+  }
+}
+
+LogWrite Shard::FillingWrite(const LogWrite& write, Filling& filling) {
+  LogWrite out = write;
+  if (!filling.begun) {
+    filling.begun = out.begins = true;
+    // Later changes of any of these go with the writes.
+    table_.ForEachCluster([&](SpaceId space, uint64_t cluster) {
+      filling.clusters.push_back({space, cluster * kClusterSlots});
+    });
+    for (const auto& [space, token] : tokens_) {
+      filling.spaces.push_back(space);
+    }
+    filling.requests = windows_.Logged();
+    out.versions_reserved = std::max(versions_end_, versions_asked_);
+  }
+  out.slots.clear();
+  FillSlots(filling, &out.slots);
+  out.slots.insert(out.slots.end(), write.slots.begin(), write.slots.end());
+  out.tokens.clear();
+  while (!filling.spaces.empty() && out.tokens.size() < kFillSlotsMax) {
+    out.tokens.push_back({filling.spaces.back(), tokens_[filling.spaces.back()]});
+    filling.spaces.pop_back();
+  }
+  out.tokens.insert(out.tokens.end(), write.tokens.begin(), write.tokens.end());
+  while (!filling.requests.empty() && out.requests.size() < 2 * kWriteAnswersMax) {
+    if (std::optional<RequestRecord> answer = windows_.FindLogged(filling.requests.back())) {
+      out.requests.push_back(*std::move(answer));
+    }
+    filling.requests.pop_back();
+  }
+  return out;
+}
+
+void Shard::FillSlots(Filling& filling, std::vector<SlotRecord>* slots) {
+  while (!filling.clusters.empty() && slots->size() < kFillSlotsMax) {
+    const SlotName cluster = filling.clusters.back();
+    filling.clusters.pop_back();
+    table_.ForEach(
+        cluster.space, {cluster.offset, kClusterSlots}, [&](Offset offset, const Entry& entry) {
+          // None words are about to be purged everywhere.
+          if (entry.live()) {
+            slots->push_back(
+                {cluster.space, offset, entry.word.bits(), entry.companion.Logged().bits()});
+          }
+        });
+  }
+}
+
+void Shard::Send(const std::shared_ptr<WriteUnderWay>& write, TableLog* log, Duration retry) {
+  const auto filling = write->fillings.find(log);
+  log->Write(filling == write->fillings.end() ? write->write : filling->second,
+             [self = shared_from_this(), write, log, retry](const StatusOr<bool>& answer) {
+               self->OnAnswer(write, log, retry, answer.status());
+             });
+}
+
+bool Shard::Accepted(WriteUnderWay& write, TableLog* log) {
+  return std::erase(write.missing, log) != 0 && write.missing.empty();
+}
+
+void Shard::OnAnswer(const std::shared_ptr<WriteUnderWay>& write, TableLog* log, Duration retry,
+                     const Status& answer) {
+  bool decided = false;
+  {
+    MutexLock lock(mutex_);
+    if (writing_ != write || std::ranges::find(write->missing, log) == write->missing.end()) {
+      return;  // nothing waits for it any more
+    }
+    decided = answer.ok() && Accepted(*write, log);
+  }
+  if (decided) {
     OnWritten(write);
-  } else {
+  } else if (ReasonOf(answer) == ErrorReason::kStaleEpoch) {
+    Fence(answer);
+  } else if (!answer.ok()) {
     // Undecided: neither backing of any of its slots is released until every replica has it.
-    const Duration retry = write->retry;
-    write->retry = std::min(retry * 2, options_.retry_max);
-    executor_.PostAfter(retry, [self = shared_from_this(), write] { self->Send(write); });
+    executor_.PostAfter(retry, [self = shared_from_this(), write, log,
+                                next = std::min(retry * 2, options_.retry_max)] {
+      {
+        MutexLock lock(self->mutex_);
+        if (self->writing_ != write ||
+            std::ranges::find(write->missing, log) == write->missing.end()) {
+          return;
+        }
+      }
+      self->Send(write, log, next);
+    });
+  }
+}
+
+std::vector<Shard::LogState> Shard::Logs() const {
+  std::vector<LogState> states;
+  MutexLock lock(mutex_);
+  for (const Replica& replica : replicas_) {
+    const bool awaited = writing_ != nullptr && std::ranges::find(writing_->missing, replica.log) !=
+                                                    writing_->missing.end();
+    states.push_back({replica.log, replica.filling == nullptr,
+                      replica.filling != nullptr && replica.filling->filled,
+                      awaited ? writing_->write.sequence : 0});
+  }
+  return states;
+}
+
+std::vector<TableLog*> Shard::replicas() const {
+  std::vector<TableLog*> logs;
+  for (const LogState& state : Logs()) {
+    if (state.full) {
+      logs.push_back(state.log);
+    }
+  }
+  return logs;
+}
+
+void Shard::AddReplica(TableLog* log) {
+  {
+    MutexLock lock(mutex_);
+    replicas_.push_back({log, std::make_unique<Filling>()});
+  }
+  Pump();
+}
+
+void Shard::RemoveReplica(TableLog* log) {
+  std::shared_ptr<WriteUnderWay> decided;
+  {
+    MutexLock lock(mutex_);
+    std::erase_if(replicas_, [&](const Replica& replica) { return replica.log == log; });
+    if (writing_ != nullptr && Accepted(*writing_, log)) {
+      decided = writing_;
+    }
+  }
+  if (decided != nullptr) {
+    OnWritten(decided);
+  }
+}
+
+void Shard::MarkFull(TableLog* log) {
+  MutexLock lock(mutex_);
+  const auto replica = std::ranges::find(replicas_, log, &Replica::log);
+  if (replica != replicas_.end()) {
+    replica->filling = nullptr;
   }
 }
 
@@ -633,9 +750,14 @@ void Shard::OnWritten(const std::shared_ptr<WriteUnderWay>& write) {
       PublishEntry(entry, &entry.retired);
     }
     for (const RequestRecord& answer : write->write.requests) {
-      windows_.NoteLogged(answer.name);
+      windows_.NoteLogged(answer);
     }
-    writing_ = false;
+    for (const Replica& replica : replicas_) {
+      if (replica.filling != nullptr && write->fillings.contains(replica.log)) {
+        replica.filling->filled = replica.filling->empty();
+      }
+    }
+    writing_ = nullptr;
   }
   Pump();
   for (QueueEntry& entry : write->entries) {
@@ -679,23 +801,35 @@ void Shard::NoteFreed(SpaceId space, Offset offset) {
   }
 }
 
-void Shard::Fail(const Status& status) {
+void Shard::Fence(const Status& status) {
+  if (Fail() && options_.on_fenced) {
+    options_.on_fenced(status);
+  }
+}
+
+bool Shard::Fail() {
   std::deque<QueueEntry> queue;
+  std::shared_ptr<WriteUnderWay> write;
   {
     MutexLock lock(mutex_);
+    if (failed_) {
+      return false;
+    }
     failed_ = true;
     serving_ = false;
-    writing_ = false;
+    write.swap(writing_);
     queue.swap(queue_);
+  }
+  if (write != nullptr) {
+    // Undecided: the next owner finds out.
+    std::ranges::move(write->entries, std::front_inserter(queue));
   }
   for (QueueEntry& entry : queue) {
     if (entry.published) {
       entry.published(NotServing(), {});
     }
   }
-  if (options_.on_fenced) {
-    options_.on_fenced(status);
-  }
+  return true;
 }
 
 }  // namespace vswap

@@ -49,6 +49,10 @@ struct AllocateShape {
 //   ... every replica of the log accepts it ...
 //   publish (loads see it; the old backing is handed to whoever enqueued, to be deleted)
 //
+// The log's replicas may come and go: who owns the shard decides it (LogKeeper), by changing the
+// coordinator's record first. A replica that joins is filled from the table, in pieces that go with
+// the writes.
+//
 // One mutex guards it all, so that token, window, version order and log order are one order. It is
 // held for table work only, never for I/O. Design.md names the cluster as the unit of locking: a
 // shard-wide lock was chosen since every request also needs the shard's token, window and log queue
@@ -71,6 +75,7 @@ class Shard : public std::enable_shared_from_this<Shard> {
 
   static constexpr Sequence kSequenceSpanMax = RequestWindows::kSequenceSpanMax;
 
+  // All replicas are full.
   Shard(Options options, std::vector<TableLog*> replicas, Executor& executor);
 
   // Fills the table from the log's end and records. Before Start, from one thread.
@@ -85,7 +90,7 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // Whether no change is under way.
   bool Idle() const;
   // Drops what waits for the log, unanswered, when the process ends: it holds the operations, and
-  // they hold the shard.
+  // they hold the shard. Nobody is told.
   void Discard();
 
   // What these have in common: epoch, token, floor and window are checked, and the slots begun.
@@ -175,8 +180,27 @@ class Shard : public std::enable_shared_from_this<Shard> {
 
   uint64_t overtaken_total() const { return overtaken_; }
   ShardId id() const { return options_.id; }
-  const std::vector<TableLog*>& replicas() const { return replicas_; }
   Epoch epoch() const { return options_.epoch; }
+
+  struct LogState {
+    TableLog* log = nullptr;
+    bool full = true;
+    bool filled = false;   // not full yet, but it holds everything
+    Sequence awaited = 0;  // of the write that it has not accepted; 0: none
+  };
+  std::vector<LogState> Logs() const;
+  // The full ones.
+  std::vector<TableLog*> replicas() const;
+  // A new replica: from the next write on nothing counts without it, and it is filled.
+  void AddReplica(TableLog* log);
+  // Nothing waits for it any more.
+  void RemoveReplica(TableLog* log);
+  // It was filled, and the record says so.
+  void MarkFull(TableLog* log);
+  // Somebody else owns the shard.
+  void Fence(const Status& status);
+  // Serves nothing any more: it is given up.
+  void End() { Fail(); }
 
  private:
   struct QueueEntry {
@@ -186,16 +210,26 @@ class Shard : public std::enable_shared_from_this<Shard> {
     std::optional<RequestRecord> answer;
     Published published;
   };
-  // One log write under way: its entries and the replicas that have not accepted it.
+  // What a replica that joins is still to be told.
+  struct Filling {
+    bool begun = false;  // the rest is as of its first write; what came since goes with the writes
+    std::vector<SlotName> clusters;  // by their first slot
+    std::vector<SpaceId> spaces;     // whose tokens
+    std::vector<RequestName> requests;
+    bool filled = false;
+    bool empty() const { return clusters.empty() && spaces.empty() && requests.empty(); }
+  };
+  struct Replica {
+    TableLog* log = nullptr;
+    std::unique_ptr<Filling> filling;  // null: full
+  };
+  // One log write under way. It is decided when no replica is missing.
   struct WriteUnderWay {
     LogWrite write;
-    std::vector<QueueEntry> entries;
-    std::vector<TableLog*> missing;
-    Duration retry{};
-    std::atomic<size_t> answers{0};
-    Mutex mutex;
-    std::vector<TableLog*> failed GUARDED_BY(mutex);
-    Status fenced GUARDED_BY(mutex);
+    std::map<TableLog*, LogWrite>
+        fillings;                     // of replicas that join: with what they are told besides
+    std::vector<QueueEntry> entries;  // touched by whoever ends it
+    std::vector<TableLog*> missing;   // under the shard's mutex
   };
 
   Status CheckHeader(const RequestHeader& header) const REQUIRES(mutex_);
@@ -219,13 +253,19 @@ class Shard : public std::enable_shared_from_this<Shard> {
 
   // Starts a log write if none is under way and there is something to write.
   void Pump();
-  void Send(const std::shared_ptr<WriteUnderWay>& write);
-  void OnAnswered(const std::shared_ptr<WriteUnderWay>& write);
+  // The write, with the next piece of what the replica has not been told.
+  LogWrite FillingWrite(const LogWrite& write, Filling& filling) REQUIRES(mutex_);
+  void FillSlots(Filling& filling, std::vector<SlotRecord>* slots) REQUIRES(mutex_);
+  void Send(const std::shared_ptr<WriteUnderWay>& write, TableLog* log, Duration retry);
+  void OnAnswer(const std::shared_ptr<WriteUnderWay>& write, TableLog* log, Duration retry,
+                const Status& answer);
+  // Whether the write was waiting for it, and for nobody else now.
+  static bool Accepted(WriteUnderWay& write, TableLog* log);
   void OnWritten(const std::shared_ptr<WriteUnderWay>& write);
-  void Fail(const Status& status);
+  // False where it had been ended before.
+  bool Fail();
 
   const Options options_;
-  const std::vector<TableLog*> replicas_;
   Executor& executor_;
 
   mutable Mutex mutex_;
@@ -245,7 +285,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // None words that are on every replica: their records go with the next write.
   std::vector<std::pair<SlotName, Version>> purges_ GUARDED_BY(mutex_);
   Sequence last_sequence_ GUARDED_BY(mutex_) = 0;
-  bool writing_ GUARDED_BY(mutex_) = false;
+  std::vector<Replica> replicas_ GUARDED_BY(mutex_);
+  std::shared_ptr<WriteUnderWay> writing_ GUARDED_BY(mutex_);  // null: none
   std::atomic<uint64_t> overtaken_{0};
   uint64_t under_way_ GUARDED_BY(mutex_) = 0;  // begun slots not yet settled
 };

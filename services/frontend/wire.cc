@@ -158,6 +158,8 @@ void FillExtents(const std::vector<BackingRun>& runs, Epoch epoch, v1::ExtentsRe
 void FillShardMap(const ShardMap& map, v1::ShardMap* response) {
   response->set_shard_count(static_cast<uint32_t>(map.epochs.size()));
   response->mutable_epochs()->Assign(map.epochs.begin(), map.epochs.end());
+  response->mutable_front_ends()->Assign(map.front_ends.begin(), map.front_ends.end());
+  response->mutable_owners()->Assign(map.owners.begin(), map.owners.end());
 }
 
 }  // namespace vswap

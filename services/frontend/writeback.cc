@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "services/frontend/shard_table.h"
+
 namespace vswap {
 
 void Writeback::LookAfter(Duration delay) {
@@ -72,7 +74,7 @@ void Writeback::Decide(const Fills& fills) {
   }
   const double part = (fill - options_.end) / fill;
   MovePages(
-      context_, shards_,
+      context_, context_.shards.All(),
       [self = shared_from_this(), part,
        sets = context_.placement.SetsWith(fullest->id)](Shard& shard) {
         return self->stopped_ ? std::vector<NamedEntry>() : shard.TakeColdest(sets, part);

@@ -28,9 +28,8 @@ class Writeback : public std::enable_shared_from_this<Writeback> {
     Duration sleep_max = std::chrono::seconds(2);
   };
 
-  Writeback(const Options& options, const FrontEndContext& context,
-            std::vector<std::shared_ptr<Shard>> shards)
-      : options_(options), context_(context), shards_(std::move(shards)) {}
+  Writeback(const Options& options, const FrontEndContext& context)
+      : options_(options), context_(context) {}
 
   void Start() { LookAfter(options_.interval); }
   // What is being moved from one shard goes on.
@@ -49,7 +48,6 @@ class Writeback : public std::enable_shared_from_this<Writeback> {
 
   const Options options_;
   const FrontEndContext context_;
-  const std::vector<std::shared_ptr<Shard>> shards_;
   std::atomic<bool> stopped_{false};
   Duration sleep_{};  // touched by one look at a time
 };

@@ -24,6 +24,13 @@ Status Damaged(ShardId shard, const std::string& what) {
 }
 
 void AddWrite(const LogWrite& write, rocksdb::ColumnFamilyHandle* log, rocksdb::WriteBatch& batch) {
+  for (const char kind : {'s', 't', 'r'}) {
+    if (write.begins) {
+      const auto begin = EncodeShardKey(write.shard, kind);
+      const auto end = EncodeShardKey(write.shard, static_cast<char>(kind + 1));
+      batch.DeleteRange(log, AsSlice(View(begin)), AsSlice(View(end)));
+    }
+  }
   for (const SlotName& slot : write.purges) {
     const auto key = EncodeSlotKey(write.shard, slot);
     batch.Delete(log, AsSlice(View(key)));
@@ -179,7 +186,7 @@ StatusOr<LogPosition> RocksdbTableLog::ReadPosition(ShardId id) {
 }
 
 StatusOr<LogEnd> RocksdbTableLog::ReadEnd(ShardId id, const LogPosition& position) {
-  LogEnd end{position.last_sequence, position.versions_reserved, {}};
+  LogEnd end{position.last_sequence, position.versions_reserved, {}, store_.incarnation()};
   const auto prefix = EncodeShardKey(id, 't');
   const std::unique_ptr<rocksdb::Iterator> it(store_.db().NewIterator({}, store_.log()));
   for (it->Seek(AsSlice(View(prefix))); it->Valid() && it->key().starts_with(AsSlice(View(prefix)));

@@ -48,6 +48,9 @@ StatusOr<bool> MemoryTableLog::DoWrite(const LogWrite& write) {
   if (*verdict == LogVerdict::kRepeat) {
     return true;
   }
+  if (write.begins) {
+    shard = {.position = shard.position, .slots = {}, .tokens = {}, .requests = {}};
+  }
   for (const SlotName& slot : write.purges) {
     shard.slots.erase({slot.space, slot.offset});
   }
@@ -71,7 +74,7 @@ StatusOr<LogEnd> MemoryTableLog::DoSeal(ShardId id, Epoch epoch) {
   MutexLock lock(mutex_);
   Shard& shard = shards_[id];
   VSWAP_RETURN_IF_ERROR(AdmitLogSeal(id, epoch, shard.position));
-  LogEnd end{shard.position.last_sequence, shard.position.versions_reserved, {}};
+  LogEnd end{shard.position.last_sequence, shard.position.versions_reserved, {}, incarnation_};
   for (const auto& [space, token] : shard.tokens) {
     end.tokens.push_back({space, token});
   }

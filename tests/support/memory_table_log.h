@@ -14,7 +14,8 @@ namespace vswap {
 // answer comes within the call too, or, with an executor, as a task posted to it.
 class MemoryTableLog : public TableLog {
  public:
-  explicit MemoryTableLog(Executor* executor = nullptr) : executor_(executor) {}
+  explicit MemoryTableLog(Executor* executor = nullptr, Incarnation incarnation = 1)
+      : executor_(executor), incarnation_(incarnation) {}
 
   void Write(LogWrite write, Callback<bool> done) override;
   void Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) override;
@@ -40,6 +41,7 @@ class MemoryTableLog : public TableLog {
   StatusOr<LogReadReply> DoRead(ShardId id, const std::string& cursor, uint32_t limit);
 
   Executor* const executor_;
+  const Incarnation incarnation_;
   CallFaults faults_;
   Mutex mutex_;
   std::map<ShardId, Shard> shards_ GUARDED_BY(mutex_);

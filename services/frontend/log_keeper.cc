@@ -1,0 +1,212 @@
+#include "services/frontend/log_keeper.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "services/frontend/log_placement.h"
+
+namespace vswap {
+namespace {
+
+constexpr Duration kRetry = std::chrono::seconds(1);
+
+int FullIn(const v1::ShardRecord& record) {
+  return static_cast<int>(std::ranges::count_if(
+      record.replicas(), [](const v1::LogReplica& replica) { return replica.full(); }));
+}
+
+}  // namespace
+
+void LogKeeper::Add(OwnedShard owned) {
+  MutexLock lock(mutex_);
+  Kept& kept = kept_[owned.shard->id()];
+  kept = {};
+  kept.owned = std::move(owned);
+}
+
+void LogKeeper::Remove(const Shard& shard) {
+  MutexLock lock(mutex_);
+  const auto it = kept_.find(shard.id());
+  if (it != kept_.end() && it->second.owned.shard.get() == &shard) {
+    kept_.erase(it);
+  }
+}
+
+std::optional<OwnedShard> LogKeeper::Release(const Shard& shard) {
+  MutexLock lock(mutex_);
+  const auto it = kept_.find(shard.id());
+  if (it == kept_.end() || it->second.owned.shard.get() != &shard || it->second.changing) {
+    return std::nullopt;
+  }
+  OwnedShard owned = std::move(it->second.owned);
+  kept_.erase(it);
+  return owned;
+}
+
+size_t LogKeeper::degraded() const {
+  MutexLock lock(mutex_);
+  return static_cast<size_t>(std::ranges::count_if(kept_, [&](const auto& kept) {
+    return FullIn(kept.second.owned.record) < static_cast<int>(context_.log_replicas);
+  }));
+}
+
+void LogKeeper::Look() {
+  const std::vector<LogNodes::Store> stores = context_.logs.Stores();
+  std::vector<std::pair<OwnedShard, Change>> changes;
+  {
+    MutexLock lock(mutex_);
+    for (auto& [id, kept] : kept_) {
+      if (kept.changing) {
+        continue;
+      }
+      if (std::optional<Change> change = FindChange(kept, stores)) {
+        kept.changing = true;
+        changes.emplace_back(kept.owned, *std::move(change));
+      }
+    }
+  }
+  for (const auto& [owned, change] : changes) {
+    Make(owned, change);
+  }
+}
+
+void LogKeeper::NoteSilence(Kept& kept, const std::vector<Shard::LogState>& logs) {
+  std::map<TableLog*, std::pair<Sequence, int>> silent;
+  for (const Shard::LogState& state : logs) {
+    if (state.awaited != 0) {
+      const auto before = kept.silent.find(state.log);
+      const bool same = before != kept.silent.end() && before->second.first == state.awaited;
+      silent[state.log] = {state.awaited, same ? before->second.second + 1 : 1};
+    }
+  }
+  kept.silent = std::move(silent);
+}
+
+LogKeeper::Change LogKeeper::Without(const Kept& kept, int replica, TableLog* log) {
+  Change change;
+  change.record = kept.owned.record;
+  change.record.mutable_replicas()->DeleteSubrange(replica, 1);
+  change.then = [log](Shard& shard) { shard.RemoveReplica(log); };
+  return change;
+}
+
+std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
+                                                       const std::vector<LogNodes::Store>& stores) {
+  const std::vector<Shard::LogState> logs = kept.owned.shard->Logs();
+  NoteSilence(kept, logs);
+  const v1::ShardRecord& record = kept.owned.record;
+  int sound = 0;  // full, heard, and not to be emptied
+  int heard = 0;  // full, and heard
+  int filling = 0;
+  std::optional<std::pair<int, TableLog*>> lost;     // the first replica that is not heard
+  std::optional<std::pair<int, TableLog*>> leaving;  // a full one on a store that drains
+  for (int i = 0; i < record.replicas_size(); ++i) {
+    const v1::LogReplica& replica = record.replicas(i);
+    const auto store = std::ranges::find(stores, replica.node(), &LogNodes::Store::node);
+    if (store == stores.end()) {
+      continue;
+    }
+    const auto silence = kept.silent.find(store->log);
+    const bool is_lost = FindLogStore(stores, replica) == nullptr ||
+                         (silence != kept.silent.end() && silence->second.second > kSilentLooksMax);
+    const auto state = std::ranges::find(logs, store->log, &Shard::LogState::log);
+    if (is_lost) {
+      lost = lost ? lost : std::pair(i, store->log);
+    } else if (replica.full()) {
+      ++heard;
+      sound += !store->draining;
+      leaving = store->draining ? std::pair(i, store->log) : leaving;
+    } else if (state != logs.end() && state->filled) {
+      Change full;
+      full.record = record;
+      full.record.mutable_replicas(i)->set_full(true);
+      full.then = [log = store->log](Shard& shard) { shard.MarkFull(log); };
+      return full;
+    } else {
+      ++filling;
+    }
+  }
+  const auto wanted = static_cast<int>(context_.log_replicas);
+  // The last full replica stays, whatever has become of it.
+  if (lost && (heard > 0 || !record.replicas(lost->first).full())) {
+    ++counters_.log_replicas_removed;
+    return Without(kept, lost->first, lost->second);
+  }
+  if (leaving && sound >= wanted) {
+    return Without(kept, leaving->first, leaving->second);
+  }
+  const auto filled_now = static_cast<size_t>(std::ranges::count_if(kept_, [](const auto& other) {
+    return FullIn(other.second.owned.record) < other.second.owned.record.replicas_size();
+  }));
+  if (sound + filling >= wanted || heard == 0 || filled_now >= kFillingMax) {
+    return std::nullopt;
+  }
+  const std::optional<LogNodes::Store> store =
+      ChooseLogStore(stores, record, kept.owned.shard->id());
+  if (!store) {
+    return std::nullopt;
+  }
+  Change add;
+  add.record = record;
+  v1::LogReplica* const replica = add.record.add_replicas();
+  replica->set_node(store->node);
+  replica->set_incarnation(store->incarnation);
+  add.then = [log = store->log](Shard& shard) { shard.AddReplica(log); };
+  ++counters_.log_replicas_added;
+  return add;
+}
+
+void LogKeeper::Make(const OwnedShard& owned, const Change& change) {
+  const std::string key = ShardKey(owned.shard->id());
+  context_.coordinator.Commit(
+      {{{key, owned.revision}}, {{key, change.record.SerializeAsString()}}, {}},
+      [self = shared_from_this(), owned, change](const StatusOr<TransactionReply>& reply) {
+        if (!reply.ok()) {
+          self->MakeLater(owned, change);
+        } else if (reply->succeeded) {
+          self->OnChanged(*owned.shard, change, reply->revision);
+        } else {
+          self->Ask(owned, change);
+        }
+      });
+}
+
+// The effect is unknown: the same change is tried until it is known.
+void LogKeeper::MakeLater(const OwnedShard& owned, const Change& change) {
+  context_.executor.PostAfter(
+      kRetry, [self = shared_from_this(), owned, change] { self->Make(owned, change); });
+}
+
+// The record is not what this owner has last written: by a change of its own whose answer did not
+// come, or since there is another owner.
+void LogKeeper::Ask(const OwnedShard& owned, const Change& change) {
+  context_.coordinator.Get(
+      ShardKey(owned.shard->id()),
+      [self = shared_from_this(), owned, change](const StatusOr<std::optional<KeyValue>>& found) {
+        if (!found.ok()) {
+          self->MakeLater(owned, change);
+        } else if (found->has_value() && (*found)->value == change.record.SerializeAsString()) {
+          self->OnChanged(*owned.shard, change, (*found)->revision);
+        } else {
+          owned.shard->Fence(MakeError(ErrorReason::kStaleEpoch,
+                                       "another front-end has changed the shard's record"));
+        }
+      });
+}
+
+void LogKeeper::OnChanged(Shard& shard, const Change& change, uint64_t revision) {
+  {
+    MutexLock lock(mutex_);
+    const auto it = kept_.find(shard.id());
+    if (it == kept_.end() || it->second.owned.shard.get() != &shard) {
+      return;
+    }
+    it->second.changing = false;
+    it->second.owned.record = change.record;
+    it->second.owned.revision = revision;
+    it->second.silent.clear();
+  }
+  change.then(shard);
+}
+
+}  // namespace vswap

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "services/frontend/context.h"
+#include "services/frontend/shard_taking.h"
+
+namespace vswap {
+
+// Keeps the logs of the shards that a front-end owns on as many stores as are wanted: a replica
+// that does not accept writes for a while is removed, another one is added and filled from the
+// owner's memory, and one on a store that drains is replaced. Every change is made in the
+// coordinator's record first; without the coordinator nothing changes, and a shard with a lost
+// replica waits.
+//
+// Looks when it is told to. Thread-safe; what the context names outlives it, and callbacks hold it.
+class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
+ public:
+  // Looks in a row that a replica may keep one write waiting.
+  static constexpr int kSilentLooksMax = 10;
+  // Replicas that are filled at a time.
+  static constexpr size_t kFillingMax = 8;
+
+  explicit LogKeeper(const TakingContext& context, FrontEndCounters& counters)
+      : context_(context), counters_(counters) {}
+
+  void Add(OwnedShard owned);
+  // Forgets a shard that is lost.
+  void Remove(const Shard& shard);
+  // Hands over what is known of a shard that is given up. Empty while its record is being changed.
+  std::optional<OwnedShard> Release(const Shard& shard);
+  void Look();
+  // Shards whose log has fewer full replicas than are wanted.
+  size_t degraded() const;
+
+ private:
+  struct Kept {
+    OwnedShard owned;
+    bool changing = false;
+    std::map<TableLog*, std::pair<Sequence, int>> silent;  // the write it keeps waiting, looks
+  };
+  struct Change {
+    v1::ShardRecord record;
+    std::function<void(Shard&)> then;  // once the record says so
+  };
+  static Change Without(const Kept& kept, int replica, TableLog* log);
+  std::optional<Change> FindChange(Kept& kept, const std::vector<LogNodes::Store>& stores)
+      REQUIRES(mutex_);
+  void NoteSilence(Kept& kept, const std::vector<Shard::LogState>& logs) REQUIRES(mutex_);
+  void Make(const OwnedShard& owned, const Change& change);
+  void MakeLater(const OwnedShard& owned, const Change& change);
+  void Ask(const OwnedShard& owned, const Change& change);
+  void OnChanged(Shard& shard, const Change& change, uint64_t revision);
+
+  const TakingContext context_;
+  FrontEndCounters& counters_;
+  mutable Mutex mutex_;
+  std::map<ShardId, Kept> kept_ GUARDED_BY(mutex_);
+};
+
+}  // namespace vswap

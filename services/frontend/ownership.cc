@@ -1,0 +1,604 @@
+#include "services/frontend/ownership.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "services/frontend/shard_assignment.h"
+
+namespace vswap {
+namespace {
+
+// etcd takes 128 comparisons and changes in a transaction.
+constexpr size_t kShardsTakenAtOnce = 32;
+constexpr size_t kReleasedAtOnce = 8;
+constexpr int kPauseLooks = 5;
+constexpr Duration kIdlePoll = std::chrono::milliseconds(5);
+constexpr Duration kJoinRetry = std::chrono::seconds(1);
+constexpr char kShardsPrefix[] = "shards/";
+constexpr char kFrontEndsPrefix[] = "frontends/";
+
+std::optional<ShardId> IdOf(const std::string& key) {
+  ShardId id = 0;
+  const char* const begin = key.data() + sizeof(kShardsPrefix) - 1;
+  const char* const end = key.data() + key.size();
+  const auto [rest, error] = std::from_chars(begin, end, id);
+  return error == std::errc() && rest == end ? std::optional(id) : std::nullopt;
+}
+
+std::vector<WatchEvent> ToEvents(const std::vector<KeyValue>& records) {
+  std::vector<WatchEvent> events;
+  for (const KeyValue& record : records) {
+    events.push_back({record.key, record.value, record.revision});
+  }
+  return events;
+}
+
+}  // namespace
+
+// Calls `done` with the first failure once all parts have answered.
+class Ownership::Round {
+ public:
+  Round(size_t parts, std::function<void(Status)> done) : missing_(parts), done_(std::move(done)) {}
+  void Answer(const Status& status) {
+    Status result;
+    {
+      MutexLock lock(mutex_);
+      if (result_.ok()) {
+        result_ = status;
+      }
+      if (--missing_ != 0) {
+        return;
+      }
+      result = result_;
+    }
+    done_(std::move(result));
+  }
+
+ private:
+  Mutex mutex_;
+  size_t missing_ GUARDED_BY(mutex_);
+  Status result_ GUARDED_BY(mutex_);
+  const std::function<void(Status)> done_;
+};
+
+Ownership::Ownership(Options options, const TakingContext& taking, ShardTable& shards,
+                     Validity& validity, FrontEndCounters& counters)
+    : options_(std::move(options)),
+      taking_(taking),
+      shards_(shards),
+      validity_(validity),
+      counters_(counters) {
+  keeper_ = std::make_shared<LogKeeper>(taking_, counters_);
+}
+
+void Ownership::Start(std::function<void(Status)> done) {
+  taking_.on_fenced = [weak = weak_from_this()](const std::shared_ptr<Shard>& shard,
+                                                const Status& why) {
+    if (const auto self = weak.lock()) {
+      self->OnFenced(shard, why);
+    }
+  };
+  if (!among_others()) {
+    return TakeAll(std::move(done));
+  }
+  {
+    MutexLock lock(mutex_);
+    started_ = std::move(done);
+  }
+  validity_.Never();
+  Join();
+}
+
+void Ownership::Stop(std::function<void(Status)> done) {
+  LeaseId lease = 0;
+  std::vector<std::unique_ptr<WatchHandle>> watches;
+  {
+    MutexLock lock(mutex_);
+    stopped_ = true;
+    lease = std::exchange(lease_, 0);
+    watches.swap(watches_);
+  }
+  if (lease == 0) {
+    return done(Status());
+  }
+  taking_.coordinator.RevokeLease(
+      lease, [done = std::move(done)](const StatusOr<LeaseId>& ended) { done(ended.status()); });
+}
+
+std::string Ownership::LiveOwner(const v1::ShardRecord& record) const {
+  const auto it = live_.find(record.owner());
+  return it != live_.end() && it->second.record.process() == record.owner_process() ? record.owner()
+                                                                                    : std::string();
+}
+
+ShardMap Ownership::Map() const {
+  ShardMap map;
+  if (!among_others()) {
+    for (ShardId id = 0; id < shards_.count(); ++id) {
+      const auto shard = shards_.Find(id);
+      map.epochs.push_back(shard == nullptr ? 0 : shard->epoch());
+    }
+    return map;
+  }
+  std::map<std::string, uint32_t> places;
+  MutexLock lock(mutex_);
+  for (const auto& [name, live] : live_) {
+    map.front_ends.push_back(live.record.address());
+    places[name] = static_cast<uint32_t>(map.front_ends.size());
+  }
+  for (ShardId id = 0; id < shards_.count(); ++id) {
+    const auto it = known_.find(id);
+    const bool known = it != known_.end();
+    const std::string owner = known ? LiveOwner(it->second.record) : std::string();
+    map.epochs.push_back(known ? it->second.record.epoch() : 0);
+    map.owners.push_back(owner.empty() ? 0 : places[owner]);
+  }
+  return map;
+}
+
+bool Ownership::AllOwned() const {
+  const ShardMap map = Map();
+  return std::ranges::none_of(map.owners, [](uint32_t owner) { return owner == 0; });
+}
+
+std::vector<v1::FrontEndRecord> Ownership::Others() const {
+  std::vector<v1::FrontEndRecord> others;
+  MutexLock lock(mutex_);
+  for (const auto& [name, live] : live_) {
+    if (name != options_.id) {
+      others.push_back(live.record);
+    }
+  }
+  return others;
+}
+
+// --- Taking.
+
+void Ownership::TakeAll(std::function<void(Status)> done) {
+  taking_.coordinator.List(kShardsPrefix, [self = shared_from_this(), done = std::move(done)](
+                                              const StatusOr<std::vector<KeyValue>>& found) {
+    if (!found.ok()) {
+      return done(found.status());
+    }
+    std::vector<ShardId> ids;
+    {
+      MutexLock lock(self->mutex_);
+      for (const KeyValue& entry : *found) {
+        const std::optional<ShardId> id = IdOf(entry.key);
+        if (!id || !self->known_[*id].record.ParseFromString(entry.value)) {
+          return done(MakeError(StatusCode::kDataLoss,
+                                "coordinator: the record " + entry.key + " cannot be read"));
+        }
+        self->known_[*id].revision = entry.revision;
+      }
+      for (ShardId id = 0; id < self->shards_.count(); ++id) {
+        ids.push_back(id);
+        self->changing_.insert(id);
+      }
+    }
+    self->Take(ids, done);
+  });
+}
+
+void Ownership::Take(const std::vector<ShardId>& ids, std::function<void(Status)> done) {
+  const auto round = std::make_shared<Round>(ids.size(), std::move(done));
+  for (size_t begin = 0; begin < ids.size(); begin += kShardsTakenAtOnce) {
+    const size_t end = std::min(ids.size(), begin + kShardsTakenAtOnce);
+    const std::vector<ShardId> some(ids.begin() + static_cast<ptrdiff_t>(begin),
+                                    ids.begin() + static_cast<ptrdiff_t>(end));
+    const auto fail = [self = shared_from_this(), round, some](const Status& status) {
+      for (const ShardId id : some) {
+        self->EndTaking(id, status);
+        round->Answer(status);
+      }
+    };
+    StatusOr<Batch> made;
+    {
+      MutexLock lock(mutex_);
+      made = MakeBatch(some);
+    }
+    if (!made.ok()) {
+      fail(made.status());
+      continue;
+    }
+    const auto batch = std::make_shared<Batch>(*std::move(made));
+    taking_.coordinator.Commit(batch->transaction, [self = shared_from_this(), round, batch,
+                                                    fail](const StatusOr<TransactionReply>& reply) {
+      if (!reply.ok() || !reply->succeeded) {
+        return fail(reply.ok() ? MakeError(StatusCode::kAborted,
+                                           "another front-end changed the shards meanwhile")
+                               : reply.status());
+      }
+      for (size_t i = 0; i < batch->ids.size(); ++i) {
+        self->OnClaimed(batch->ids[i], {nullptr, batch->records[i], reply->revision},
+                        [round](const Status& status) { round->Answer(status); });
+      }
+    });
+  }
+}
+
+StatusOr<Ownership::Batch> Ownership::MakeBatch(const std::vector<ShardId>& ids) {
+  Batch batch;
+  batch.ids = ids;
+  std::set<std::string> names;
+  for (const ShardId id : ids) {
+    const Known& known = known_[id];
+    v1::ShardRecord record = known.record;
+    if (!record.owner().empty() && among_others()) {
+      names.insert(record.owner());
+    }
+    if (record.replicas_size() == 0) {
+      PlaceNewLog(taking_.logs.Stores(), taking_.log_replicas, id, record);
+    }
+    if (record.replicas_size() == 0) {
+      return MakeError(StatusCode::kUnavailable, "there is no store for the table log");
+    }
+    record.set_owner(options_.id);
+    record.set_owner_process(among_others() ? options_.membership->process : 0);
+    record.set_epoch(record.epoch() + 1);
+    const std::string key = ShardKey(id);
+    batch.transaction.compares.push_back({key, known.revision});
+    batch.transaction.puts.push_back({key, record.SerializeAsString()});
+    batch.records.push_back(std::move(record));
+  }
+  if (among_others()) {
+    // Nobody is robbed who has come back, and only who is live takes.
+    names.insert(options_.id);
+    for (const std::string& name : names) {
+      const auto it = live_.find(name);
+      batch.transaction.compares.push_back(
+          {kFrontEndsPrefix + name, it == live_.end() ? 0 : it->second.revision});
+    }
+  }
+  return batch;
+}
+
+void Ownership::OnClaimed(ShardId id, OwnedShard owned, std::function<void(Status)> done) {
+  const auto finish = [self = shared_from_this(), id, done = std::move(done)](Status status) {
+    self->EndTaking(id, status);
+    done(std::move(status));
+  };
+  {
+    MutexLock lock(mutex_);
+    known_[id] = {owned.record, owned.revision};
+  }
+  TakeShard(taking_, id, std::move(owned),
+            [self = shared_from_this(), finish](const StatusOr<OwnedShard>& taken) {
+              if (!taken.ok()) {
+                return finish(taken.status());
+              }
+              // From here on a lost replica does not hold it up.
+              self->keeper_->Add(*taken);
+              taken->shard->Start([self, finish, shard = taken->shard](Status started) {
+                if (started.ok()) {
+                  self->shards_.Add(shard);
+                  ++self->counters_.shards_taken;
+                  if (self->options_.on_taken) {
+                    self->options_.on_taken(shard);
+                  }
+                }
+                finish(std::move(started));
+              });
+            });
+}
+
+void Ownership::EndTaking(ShardId id, const Status& status) {
+  if (!status.ok() && among_others()) {
+    spdlog::warn("shard {} is not taken: {}", id, std::string(MessageOf(status)));
+  }
+  MutexLock lock(mutex_);
+  changing_.erase(id);
+  if (!status.ok()) {
+    pauses_[id] = status.code() == StatusCode::kAborted ? 1 : kPauseLooks;
+  }
+}
+
+void Ownership::OnFenced(const std::shared_ptr<Shard>& shard, const Status& why) {
+  keeper_->Remove(*shard);
+  shards_.Remove(*shard);
+  ++counters_.shards_lost;
+  spdlog::warn("shard {} is lost: {}", shard->id(), std::string(MessageOf(why)));
+}
+
+// --- Among others: the record and its lease.
+
+void Ownership::Join() {
+  const auto id = std::make_shared<std::atomic<LeaseId>>(0);
+  taking_.coordinator.GrantLease(
+      options_.membership->lease,
+      [weak = weak_from_this(), id](const Status& why) {
+        if (const auto self = weak.lock()) {
+          self->OnLeaseLost(*id, why);
+        }
+      },
+      [self = shared_from_this(), id](const StatusOr<Lease>& lease) {
+        if (!lease.ok()) {
+          return self->JoinLater();
+        }
+        *id = lease->id;
+        {
+          MutexLock lock(self->mutex_);
+          if (self->stopped_) {
+            return;
+          }
+          self->lease_ = lease->id;
+        }
+        self->PutRecord(*lease);
+      });
+}
+
+void Ownership::JoinLater() {
+  taking_.executor.PostAfter(kJoinRetry, [self = shared_from_this()] {
+    {
+      MutexLock lock(self->mutex_);
+      if (self->stopped_ || self->lease_ != 0) {
+        return;
+      }
+    }
+    self->Join();
+  });
+}
+
+void Ownership::PutRecord(const Lease& lease) {
+  v1::FrontEndRecord record;
+  record.set_name(options_.id);
+  record.set_address(options_.membership->address);
+  record.set_process(options_.membership->process);
+  record.set_machine(options_.membership->machine);
+  record.set_zone(options_.membership->zone);
+  taking_.coordinator.Commit(
+      {{}, {{OwnKey(), record.SerializeAsString(), lease.id}}, {}},
+      [self = shared_from_this(), lease](const StatusOr<TransactionReply>& reply) {
+        if (reply.ok()) {
+          return self->OnRecordPut(lease, reply->revision);
+        }
+        {
+          MutexLock lock(self->mutex_);
+          if (self->lease_ == lease.id) {
+            self->lease_ = 0;
+          }
+        }
+        self->taking_.coordinator.RevokeLease(lease.id, [](const StatusOr<LeaseId>&) {});
+        self->JoinLater();
+      });
+}
+
+// Who took a shard while there was no record has done so before this list; later nobody can.
+void Ownership::OnRecordPut(const Lease& lease, uint64_t revision) {
+  taking_.coordinator.List(kShardsPrefix, [self = shared_from_this(), lease,
+                                           revision](const StatusOr<std::vector<KeyValue>>& found) {
+    if (!found.ok()) {
+      return self->taking_.executor.PostAfter(
+          kJoinRetry, [self, lease, revision] { self->OnRecordPut(lease, revision); });
+    }
+    self->ApplyShards(ToEvents(*found), true);
+    bool first = false;
+    {
+      MutexLock lock(self->mutex_);
+      if (self->stopped_ || self->lease_ != lease.id) {
+        return;
+      }
+      first = !std::exchange(self->joined_before_, true);
+      // Where all were cut off from the coordinator, all come back now.
+      self->settling_ = first ? 0
+                              : static_cast<int>(2 * self->options_.membership->lease /
+                                                 self->options_.membership->look);
+    }
+    if (lease.valid_until != nullptr) {
+      self->validity_.Until(lease.valid_until);
+    } else {
+      self->validity_.Always();
+    }
+    spdlog::info("{} has joined", self->options_.id);
+    if (first) {
+      self->WatchAll();
+      self->LookAfter(self->options_.membership->look);
+    }
+  });
+}
+
+void Ownership::OnLeaseLost(LeaseId lease, const Status& why) {
+  {
+    MutexLock lock(mutex_);
+    if (stopped_ || lease_ != lease) {
+      return;
+    }
+    lease_ = 0;
+  }
+  spdlog::warn("the lease is lost: {}", std::string(MessageOf(why)));
+  validity_.Never();
+  Join();
+}
+
+// --- Among others: what is known, and what follows from it.
+
+void Ownership::WatchAll() {
+  const auto watch = [this](const char* prefix,
+                            void (Ownership::*apply)(const std::vector<WatchEvent>&, bool)) {
+    const std::weak_ptr<Ownership> weak = weak_from_this();
+    return taking_.coordinator.Watch(
+        prefix, 0,
+        {.on_events =
+             [weak, apply](const std::vector<WatchEvent>& events) {
+               if (const auto self = weak.lock()) {
+                 (self.get()->*apply)(events, false);
+               }
+             },
+         .on_resync =
+             [weak, apply](const std::vector<KeyValue>& records, uint64_t) {
+               if (const auto self = weak.lock()) {
+                 (self.get()->*apply)(ToEvents(records), true);
+               }
+             }});
+  };
+  std::vector<std::unique_ptr<WatchHandle>> watches;
+  watches.push_back(watch(kShardsPrefix, &Ownership::ApplyShards));
+  watches.push_back(watch(kFrontEndsPrefix, &Ownership::ApplyFrontEnds));
+  MutexLock lock(mutex_);
+  if (!stopped_) {
+    watches_.swap(watches);
+  }
+}
+
+void Ownership::ApplyShards(const std::vector<WatchEvent>& events, bool) {
+  std::vector<std::shared_ptr<Shard>> lost;
+  {
+    MutexLock lock(mutex_);
+    for (const WatchEvent& event : events) {
+      if (const std::optional<ShardId> id = IdOf(event.key)) {
+        ApplyShard(*id, event, &lost);
+      }
+    }
+  }
+  for (const auto& shard : lost) {
+    shard->Fence(MakeError(ErrorReason::kStaleEpoch, "another front-end owns it"));
+  }
+}
+
+void Ownership::ApplyShard(ShardId id, const WatchEvent& event,
+                           std::vector<std::shared_ptr<Shard>>* lost) {
+  Known& known = known_[id];
+  v1::ShardRecord record;
+  if (event.revision < known.revision || !event.value || !record.ParseFromString(*event.value)) {
+    return;
+  }
+  known = {record, event.revision};
+  const auto shard = shards_.Find(id);
+  if (shard != nullptr && record.epoch() > shard->epoch()) {
+    lost->push_back(shard);
+  }
+}
+
+void Ownership::ApplyFrontEnds(const std::vector<WatchEvent>& events, bool all) {
+  MutexLock lock(mutex_);
+  if (all) {
+    live_.clear();
+  }
+  for (const WatchEvent& event : events) {
+    const std::string name = event.key.substr(sizeof(kFrontEndsPrefix) - 1);
+    v1::FrontEndRecord record;
+    if (event.value && record.ParseFromString(*event.value)) {
+      live_[name] = {record, event.revision};
+    } else {
+      live_.erase(name);
+    }
+  }
+}
+
+void Ownership::LookAfter(Duration delay) {
+  taking_.executor.PostAfter(delay, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) {
+      self->Look();
+    }
+  });
+}
+
+void Ownership::Look() {
+  std::vector<ShardId> take;
+  std::vector<std::shared_ptr<Shard>> release;
+  bool quiet = false;
+  std::function<void(Status)> started;
+  {
+    MutexLock lock(mutex_);
+    if (stopped_) {
+      return;
+    }
+    settling_ = std::max(0, settling_ - 1);
+    std::vector<std::string> names;
+    for (const auto& [name, live] : live_) {
+      names.push_back(name);
+    }
+    std::vector<std::string> owners;
+    for (ShardId id = 0; id < shards_.count(); ++id) {
+      owners.push_back(LiveOwner(known_[id].record));
+    }
+    const auto self = live_.find(options_.id);
+    const bool is_live = lease_ != 0 && self != live_.end() &&
+                         self->second.record.process() == options_.membership->process;
+    const std::vector<std::string> wanted = AssignShards(owners, names);
+    size_t releasing = 0;
+    for (ShardId id = 0; is_live && id < shards_.count(); ++id) {
+      const auto shard = shards_.Find(id);
+      releasing += changing_.contains(id) && shard != nullptr;
+      if (changing_.contains(id) || settling_ > 0) {
+        continue;
+      }
+      if (int& pause = pauses_[id]; pause > 0) {
+        --pause;
+        continue;
+      }
+      const bool mine = wanted[id] == options_.id;
+      if (mine && shard == nullptr && (owners[id].empty() || owners[id] == options_.id)) {
+        take.push_back(id);
+      } else if (!mine && shard != nullptr && releasing < kReleasedAtOnce) {
+        release.push_back(shard);
+        ++releasing;
+      }
+    }
+    for (const ShardId id : take) {
+      changing_.insert(id);
+    }
+    for (const auto& shard : release) {
+      changing_.insert(shard->id());
+    }
+    quiet = is_live && take.empty() && changing_.empty() &&
+            std::ranges::all_of(pauses_, [](const auto& pause) { return pause.second == 0; });
+    if (quiet) {
+      started = std::exchange(started_, nullptr);
+    }
+  }
+  if (started) {
+    started(Status());
+  }
+  if (!take.empty()) {
+    Take(take, [](const Status&) {});
+  }
+  for (const auto& shard : release) {
+    Release(shard);
+  }
+  keeper_->Look();
+  LookAfter(options_.membership->look);
+}
+
+void Ownership::Release(const std::shared_ptr<Shard>& shard) {
+  if (shards_.Find(shard->id()) != shard) {
+    MutexLock lock(mutex_);  // lost meanwhile
+    changing_.erase(shard->id());
+    return;
+  }
+  shard->Stop();
+  if (!shard->Idle()) {
+    return taking_.executor.PostAfter(kIdlePoll,
+                                      [self = shared_from_this(), shard] { self->Release(shard); });
+  }
+  const std::optional<OwnedShard> owned = keeper_->Release(*shard);
+  if (owned) {
+    return GiveBack(*owned);
+  }
+  // Its record is being changed.
+  taking_.executor.PostAfter(kIdlePoll,
+                             [self = shared_from_this(), shard] { self->Release(shard); });
+}
+
+void Ownership::GiveBack(const OwnedShard& owned) {
+  const auto& shard = owned.shard;
+  shard->End();
+  shards_.Remove(*shard);
+  v1::ShardRecord record = owned.record;
+  record.clear_owner();
+  record.clear_owner_process();
+  const std::string key = ShardKey(shard->id());
+  // Whatever becomes of it: who does not serve a shard that the record gives it takes it again.
+  taking_.coordinator.Commit(
+      {{{key, owned.revision}}, {{key, record.SerializeAsString()}}, {}},
+      [self = shared_from_this(), id = shard->id()](const StatusOr<TransactionReply>&) {
+        ++self->counters_.shards_released;
+        MutexLock lock(self->mutex_);
+        self->changing_.erase(id);
+      });
+}
+
+}  // namespace vswap

@@ -1,0 +1,137 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "services/frontend/context.h"
+#include "services/frontend/log_keeper.h"
+#include "services/frontend/shard_table.h"
+#include "services/frontend/shard_taking.h"
+
+namespace vswap {
+
+// Who owns which shard, as far as is known.
+struct ShardMap {
+  std::vector<Epoch> epochs;            // one a shard
+  std::vector<std::string> front_ends;  // HOST:PORT of those that serve
+  std::vector<uint32_t>
+      owners;  // one a shard: 1 + index of the owner; 0: none. Empty: this one all
+};
+
+// What a front-end is among others.
+struct Membership {
+  std::string address;   // HOST:PORT of its services
+  uint64_t process = 0;  // random, of this run
+  std::string machine;
+  std::string zone;
+  Duration lease = std::chrono::seconds(2);
+  Duration look = std::chrono::milliseconds(200);
+};
+
+// Takes shards, gives them up and loses them. Alone, a front-end takes all once. Among others it
+// keeps a record under a lease, and the shards are spread over all that have one (AssignShards):
+//
+//   nobody's, or of one without a record ── take (TakeShard) ──> served ── wanted elsewhere ──>
+//   stop
+//                    ^                                             │             │ idle
+//                    │                                   fenced, or the record   │
+//                    └── given back: no owner in the record <──── says so ───────┘
+//
+// A shard is taken only in a transaction that finds its former owner's record as it was seen:
+// absent, or of another process. An owner that lost its lease goes on, and proves its loads (see
+// Validity) until it has a record again and has seen that its shards are still its own.
+//
+// Thread-safe. What it is given outlives it; callbacks hold it.
+class Ownership : public std::enable_shared_from_this<Ownership> {
+ public:
+  struct Options {
+    std::string id;
+    std::optional<Membership> membership;  // none: alone
+    // A shard is served from now on; on any thread.
+    std::function<void(const std::shared_ptr<Shard>&)> on_taken;
+  };
+
+  Ownership(Options options, const TakingContext& taking, ShardTable& shards, Validity& validity,
+            FrontEndCounters& counters);
+
+  // Begins; `done` once: when the shards that can be had are served, or with the first failure.
+  // Among others it goes on trying, whatever the answer.
+  void Start(std::function<void(Status)> done);
+  // Takes nothing more, and gives the lease up; `done` when that is done or has failed.
+  void Stop(std::function<void(Status)> done);
+  ShardMap Map() const;
+  // Whether every shard has an owner that lives.
+  bool AllOwned() const;
+  // The others that serve.
+  std::vector<v1::FrontEndRecord> Others() const;
+  bool among_others() const { return options_.membership.has_value(); }
+  // Shards of this front-end whose log has fewer full replicas than are wanted.
+  size_t shards_degraded() const { return keeper_->degraded(); }
+
+ private:
+  struct Known {
+    v1::ShardRecord record;
+    uint64_t revision = 0;
+  };
+  struct Live {
+    v1::FrontEndRecord record;
+    uint64_t revision = 0;
+  };
+  struct Batch {
+    std::vector<ShardId> ids;
+    Transaction transaction;
+    std::vector<v1::ShardRecord> records;
+  };
+  class Round;
+
+  std::string OwnKey() const { return "frontends/" + options_.id; }
+  // The live owner's name, or nothing.
+  std::string LiveOwner(const v1::ShardRecord& record) const REQUIRES(mutex_);
+
+  void TakeAll(std::function<void(Status)> done);
+  void Take(const std::vector<ShardId>& ids, std::function<void(Status)> done);
+  StatusOr<Batch> MakeBatch(const std::vector<ShardId>& ids) REQUIRES(mutex_);
+  void OnClaimed(ShardId id, OwnedShard owned, std::function<void(Status)> done);
+  void EndTaking(ShardId id, const Status& status);
+  void OnFenced(const std::shared_ptr<Shard>& shard, const Status& why);
+
+  void Join();
+  void PutRecord(const Lease& lease);
+  void OnRecordPut(const Lease& lease, uint64_t revision);
+  void JoinLater();
+  void OnLeaseLost(LeaseId lease, const Status& why);
+  void WatchAll();
+  void ApplyShards(const std::vector<WatchEvent>& events, bool all);
+  void ApplyFrontEnds(const std::vector<WatchEvent>& events, bool all);
+  void ApplyShard(ShardId id, const WatchEvent& event, std::vector<std::shared_ptr<Shard>>* lost)
+      REQUIRES(mutex_);
+  void LookAfter(Duration delay);
+  void Look();
+  void Release(const std::shared_ptr<Shard>& shard);
+  void GiveBack(const OwnedShard& owned);
+
+  const Options options_;
+  TakingContext taking_;  // fixed once constructed
+  ShardTable& shards_;
+  Validity& validity_;
+  FrontEndCounters& counters_;
+  std::shared_ptr<LogKeeper> keeper_;
+  mutable Mutex mutex_;
+  std::map<ShardId, Known> known_ GUARDED_BY(mutex_);
+  std::map<std::string, Live> live_ GUARDED_BY(mutex_);
+  std::set<ShardId> changing_ GUARDED_BY(mutex_);     // being taken or given up
+  std::map<ShardId, int> pauses_ GUARDED_BY(mutex_);  // looks until a failed taking is tried again
+  int settling_ GUARDED_BY(mutex_) = 0;               // looks until others' shards may be taken
+  LeaseId lease_ GUARDED_BY(mutex_) = 0;
+  bool joined_before_ GUARDED_BY(mutex_) = false;
+  bool stopped_ GUARDED_BY(mutex_) = false;
+  std::function<void(Status)> started_ GUARDED_BY(mutex_);  // to be told; null: told
+  std::vector<std::unique_ptr<WatchHandle>> watches_ GUARDED_BY(mutex_);
+};
+
+}  // namespace vswap

@@ -1,0 +1,203 @@
+#include "services/frontend/shard_taking.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "services/frontend/log_merge.h"
+#include "services/frontend/log_placement.h"
+
+namespace vswap {
+namespace {
+
+class TakingJob : public std::enable_shared_from_this<TakingJob> {
+ public:
+  TakingJob(const TakingContext& context, ShardId id, OwnedShard owned, Callback<OwnedShard> done)
+      : context_(context), id_(id), owned_(std::move(owned)), done_(std::move(done)) {}
+
+  void Start() {
+    const std::vector<LogNodes::Store> stores = context_.logs.Stores();
+    std::vector<LogNodes::Store> full;
+    for (const v1::LogReplica& replica : owned_.record.replicas()) {
+      const LogNodes::Store* const store = FindLogStore(stores, replica);
+      if (replica.full() && store != nullptr) {
+        full.push_back(*store);
+        full.back().incarnation = replica.incarnation();
+      }
+    }
+    if (full.empty()) {
+      return done_(MakeError(StatusCode::kFailedPrecondition,
+                             "no store has the table log of shard " + std::to_string(id_) +
+                                 " any more: it cannot be served"));
+    }
+    {
+      MutexLock lock(mutex_);
+      awaited_ = full.size();
+    }
+    for (const LogNodes::Store& store : full) {
+      store.log->Seal(id_, owned_.record.epoch(),
+                      [self = shared_from_this(), store](StatusOr<LogEnd> end) {
+                        self->OnSealed(store, std::move(end));
+                      });
+    }
+  }
+
+ private:
+  void OnSealed(const LogNodes::Store& store, StatusOr<LogEnd> end) {
+    bool all = false;
+    bool first = false;
+    {
+      MutexLock lock(mutex_);
+      const bool is_replica =
+          end.ok() && (store.incarnation == 0 || end->incarnation == store.incarnation);
+      if (is_replica) {
+        first = sealed_.empty();
+        sealed_.push_back({store.node, store.log, *std::move(end)});
+      } else if (!end.ok()) {
+        failure_ = end.status();
+      }
+      all = --awaited_ == 0;
+    }
+    if (all) {
+      Continue();
+    } else if (first) {
+      context_.executor.PostAfter(context_.seal_wait,
+                                  [self = shared_from_this()] { self->Continue(); });
+    }
+  }
+
+  // All have answered, or the wait is over.
+  void Continue() {
+    std::vector<SealedLog> sealed;
+    Status failure;
+    {
+      MutexLock lock(mutex_);
+      if (std::exchange(continued_, true)) {
+        return;
+      }
+      sealed = sealed_;
+      failure = failure_;
+    }
+    if (sealed.empty()) {
+      return done_(failure.ok() ? MakeError(StatusCode::kUnavailable,
+                                            "a store answers for data "
+                                            "that is not the log's")
+                                : failure);
+    }
+    std::vector<TableLog*> logs;
+    for (const SealedLog& log : sealed) {
+      logs.push_back(log.log);
+    }
+    Shard::Options options{.id = id_, .epoch = owned_.record.epoch()};
+    const auto weak = std::make_shared<std::weak_ptr<Shard>>();
+    options.on_fenced = [weak, told = context_.on_fenced](const Status& status) {
+      if (const auto shard = weak->lock(); shard != nullptr && told) {
+        told(shard, status);
+      }
+    };
+    owned_.shard = std::make_shared<Shard>(std::move(options), logs, context_.executor);
+    *weak = owned_.shard;
+    KeepReplicas(
+        [&sealed](NodeId node) {
+          return std::ranges::find(sealed, node, &SealedLog::node) != sealed.end();
+        },
+        [self = shared_from_this(), sealed](const Status& status) {
+          if (!status.ok()) {
+            return self->done_(status);
+          }
+          self->Read(sealed);
+        });
+  }
+
+  // Removes the others from the record, and those that were being filled: nothing counts on a
+  // changed set of replicas before.
+  void KeepReplicas(const std::function<bool(NodeId)>& keep, std::function<void(Status)> done) {
+    v1::ShardRecord record = owned_.record;
+    record.clear_replicas();
+    for (const v1::LogReplica& replica : owned_.record.replicas()) {
+      if (replica.full() && keep(replica.node())) {
+        *record.add_replicas() = replica;
+      }
+    }
+    if (record.replicas_size() == owned_.record.replicas_size()) {
+      return done(Status());
+    }
+    const std::string key = ShardKey(id_);
+    context_.coordinator.Commit(
+        {{{key, owned_.revision}}, {{key, record.SerializeAsString()}}, {}},
+        [self = shared_from_this(), record,
+         done = std::move(done)](const StatusOr<TransactionReply>& reply) {
+          if (!reply.ok() || !reply->succeeded) {
+            return done(reply.ok() ? MakeError(StatusCode::kAborted,
+                                               "another front-end took the shard meanwhile")
+                                   : reply.status());
+          }
+          self->owned_.record = record;
+          self->owned_.revision = reply->revision;
+          done(Status());
+        });
+  }
+
+  void Read(const std::vector<SealedLog>& sealed) {
+    RestoreShard(owned_.shard, sealed, context_.executor,
+                 [self = shared_from_this(), sealed](const StatusOr<std::vector<NodeId>>& bad) {
+                   if (!bad.ok()) {
+                     return self->done_(bad.status());
+                   }
+                   self->Leave(sealed, *bad);
+                 });
+  }
+
+  // Goes on without the replicas that could not be brought level.
+  void Leave(const std::vector<SealedLog>& sealed, const std::vector<NodeId>& bad) {
+    const auto is_bad = [&](NodeId node) { return std::ranges::find(bad, node) != bad.end(); };
+    for (const SealedLog& log : sealed) {
+      if (is_bad(log.node)) {
+        owned_.shard->RemoveReplica(log.log);
+      }
+    }
+    KeepReplicas([&](NodeId node) { return !is_bad(node); },
+                 [self = shared_from_this()](const Status& status) {
+                   self->done_(status.ok() ? StatusOr<OwnedShard>(self->owned_) : status);
+                 });
+  }
+
+  const TakingContext context_;
+  const ShardId id_;
+  OwnedShard owned_;
+  const Callback<OwnedShard> done_;
+  Mutex mutex_;
+  size_t awaited_ GUARDED_BY(mutex_) = 0;
+  std::vector<SealedLog> sealed_ GUARDED_BY(mutex_);
+  Status failure_ GUARDED_BY(mutex_);
+  bool continued_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace
+
+std::string ShardKey(ShardId shard) {
+  char key[32];
+  std::snprintf(key, sizeof(key), "shards/%05u", shard);
+  return key;
+}
+
+void TakeShard(const TakingContext& context, ShardId id, OwnedShard owned,
+               Callback<OwnedShard> done) {
+  std::make_shared<TakingJob>(context, id, std::move(owned), std::move(done))->Start();
+}
+
+void PlaceNewLog(const std::vector<LogNodes::Store>& stores, uint32_t replicas, ShardId id,
+                 v1::ShardRecord& record) {
+  while (record.replicas_size() < static_cast<int>(replicas)) {
+    const std::optional<LogNodes::Store> store = ChooseLogStore(stores, record, id);
+    if (!store) {
+      return;
+    }
+    v1::LogReplica* const replica = record.add_replicas();
+    replica->set_node(store->node);
+    replica->set_incarnation(store->incarnation);
+    replica->set_full(true);
+  }
+}
+
+}  // namespace vswap
