@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "proto/grpc_glue.h"
+#include "services/common/thread_pool.h"
 #include "vswap/v1/frontend.grpc.pb.h"
 
 namespace vswap::client {
@@ -14,23 +15,28 @@ constexpr int kMessageBytesLimit = 4 * 1024 * 1024;
 constexpr size_t kQuotaBytes = 256 * 1024 * 1024;
 constexpr std::chrono::milliseconds kPauseMin(20);
 constexpr std::chrono::milliseconds kPauseMax(500);
+// Where there are others to ask. More than an open takes while a shard changes hands.
+constexpr std::chrono::seconds kAttemptMax(5);
 
-using SteadyClock = std::chrono::steady_clock;
+using Stub = v1::FrontEndService::Stub;
 
-// Calls until the service answers, for as long as the patience lasts. The attempt's number is
-// from 1.
-Status CallPatiently(const ClientOptions& options,
-                     const std::function<grpc::Status(grpc::ClientContext&, int attempt)>& call) {
-  const auto begun = std::chrono::system_clock::now();
-  const auto deadline =
-      begun + std::chrono::duration_cast<std::chrono::milliseconds>(options.patience);
+// Calls one front-end after the other until one answers, for as long as the patience lasts. The
+// attempt's number is from 1.
+Status CallPatiently(
+    const ClientOptions& options,
+    const std::function<grpc::Status(Stub&, grpc::ClientContext&, int attempt)>& call) {
+  const std::vector<std::string> front_ends = FrontEndsOf(options);
+  const auto deadline = std::chrono::system_clock::now() +
+                        std::chrono::duration_cast<std::chrono::milliseconds>(options.patience);
   auto pause = kPauseMin;
   for (int attempt = 1;; ++attempt) {
+    const std::string& front_end = front_ends[static_cast<size_t>(attempt - 1) % front_ends.size()];
+    const auto stub = v1::FrontEndService::NewStub(MakeChannel(front_end));
     grpc::ClientContext context;
-    // An attempt gets all the time there is: a second one while the first still runs at the
-    // server could be fenced by it.
-    context.set_deadline(deadline);
-    const Status status = FromGrpc(call(context, attempt));
+    const bool alone = front_ends.size() == 1;
+    context.set_deadline(
+        alone ? deadline : std::min(deadline, std::chrono::system_clock::now() + kAttemptMax));
+    const Status status = FromGrpc(call(*stub, context, attempt));
     const bool away =
         status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
     if (!away) {
@@ -65,10 +71,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& frontend) {
   grpc::ResourceQuota quota("vswap_client");
   quota.Resize(kQuotaBytes);
   arguments.SetResourceQuota(quota);
-  // gRPC tries several addresses in their order, until one takes the connection.
-  const bool several = frontend.find(',') != std::string::npos;
-  return grpc::CreateCustomChannel(several ? "ipv4:" + frontend : frontend,
-                                   grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(frontend, grpc::InsecureChannelCredentials(), arguments);
 }
 
 StatusOr<Attachment> Attach(const ClientOptions& options) {
@@ -78,10 +81,11 @@ StatusOr<Attachment> Attach(const ClientOptions& options) {
   request.set_take_over(options.take_over);
   request.set_create_pages(options.create_pages);
   request.set_kind(static_cast<v1::SpaceKind>(options.kind));
+  // An attempt that was given up may still be running somewhere: it must not fence the next.
+  request.set_attempt(SystemRandom().Next64() | 1);
   v1::OpenResponse response;
-  const auto stub = v1::FrontEndService::NewStub(MakeChannel(options.frontend));
-  VSWAP_RETURN_IF_ERROR(CallPatiently(options, [&](grpc::ClientContext& context, int) {
-    return stub->Open(&context, request, &response);
+  VSWAP_RETURN_IF_ERROR(CallPatiently(options, [&](Stub& stub, grpc::ClientContext& context, int) {
+    return stub.Open(&context, request, &response);
   }));
   const v1::ShardMap& map = response.shard_map();
   if (map.shard_count() == 0 || map.shard_count() > kShardCountMax ||
@@ -89,10 +93,7 @@ StatusOr<Attachment> Attach(const ClientOptions& options) {
     return MakeError(StatusCode::kInternal,
                      "frontend " + options.frontend + " answered Open without a shard map");
   }
-  return Attachment{response.space(),
-                    response.token(),
-                    response.space_pages(),
-                    {map.epochs().begin(), map.epochs().end()},
+  return Attachment{response.space(), response.token(), response.space_pages(), map,
                     static_cast<SpaceKind>(response.kind())};
 }
 
@@ -100,13 +101,13 @@ Status Detach(const ClientOptions& options, const Attachment& attachment) {
   v1::CloseRequest request;
   request.set_space(attachment.space);
   request.set_token(attachment.token);
-  const auto stub = v1::FrontEndService::NewStub(MakeChannel(options.frontend));
   bool repeated = false;
-  const Status status = CallPatiently(options, [&](grpc::ClientContext& context, int attempt) {
-    repeated = attempt > 1;
-    v1::CloseResponse response;
-    return stub->Close(&context, request, &response);
-  });
+  const Status status =
+      CallPatiently(options, [&](Stub& stub, grpc::ClientContext& context, int attempt) {
+        repeated = attempt > 1;
+        v1::CloseResponse response;
+        return stub.Close(&context, request, &response);
+      });
   // The answer to the first attempt may have got lost.
   return repeated && ReasonOf(status) == ErrorReason::kFenced ? Status() : status;
 }

@@ -4,11 +4,11 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "client/client_options.h"
 #include "services/common/ids.h"
 #include "services/common/page.h"
+#include "vswap/v1/frontend.pb.h"
 
 namespace vswap::client {
 
@@ -17,7 +17,7 @@ struct Attachment {
   SpaceId space = 0;
   Token token = 0;
   uint64_t space_pages = 0;
-  std::vector<Epoch> epochs;  // one a shard
+  v1::ShardMap map;  // epochs: one a shard
   SpaceKind kind = SpaceKind::kUnset;
 };
 

@@ -1,7 +1,5 @@
 #include "client/client_options.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <string_view>
 
@@ -18,37 +16,41 @@ Status CheckName(std::string_view field, const std::string& name) {
              : InvalidField(field, std::to_string(name.size()) + " bytes long", "1..255 bytes");
 }
 
-bool IsEndpoint(std::string_view endpoint, bool numeric) {
+bool IsEndpoint(std::string_view endpoint) {
   const size_t colon = endpoint.rfind(':');
   if (colon == std::string_view::npos || colon == 0) {
     return false;
   }
-  const std::string host(endpoint.substr(0, colon));
   const std::string port(endpoint.substr(colon + 1));
   const bool digits = !port.empty() && port.size() <= 5 &&
                       std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; });
-  in_addr address{};
-  return digits && std::stoi(port) >= 1 && std::stoi(port) <= 65535 &&
-         (!numeric || inet_pton(AF_INET, host.c_str(), &address) == 1);
+  return digits && std::stoi(port) >= 1 && std::stoi(port) <= 65535;
 }
 
-Status CheckFrontEnd(const std::string& frontend) {
-  const bool several = frontend.find(',') != std::string::npos;
-  for (size_t begin = 0; begin <= frontend.size();) {
-    const size_t end = std::min(frontend.find(',', begin), frontend.size());
-    if (!IsEndpoint(std::string_view(frontend).substr(begin, end - begin), several)) {
-      return InvalidField("frontend", "'" + frontend + "'",
-                          "HOST:PORT with a port of 1..65535, or several IPV4:PORT,IPV4:PORT");
+Status CheckFrontEnd(const ClientOptions& options) {
+  for (const std::string& endpoint : FrontEndsOf(options)) {
+    if (!IsEndpoint(endpoint)) {
+      return InvalidField("frontend", "'" + options.frontend + "'",
+                          "HOST:PORT,... with ports of 1..65535");
     }
-    begin = end + 1;
   }
   return Status();
 }
 
 }  // namespace
 
+std::vector<std::string> FrontEndsOf(const ClientOptions& options) {
+  std::vector<std::string> endpoints;
+  for (size_t begin = 0; begin <= options.frontend.size();) {
+    const size_t end = std::min(options.frontend.find(',', begin), options.frontend.size());
+    endpoints.push_back(options.frontend.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return endpoints;
+}
+
 Status Validate(const ClientOptions& options) {
-  VSWAP_RETURN_IF_ERROR(CheckFrontEnd(options.frontend));
+  VSWAP_RETURN_IF_ERROR(CheckFrontEnd(options));
   VSWAP_RETURN_IF_ERROR(CheckName("space", options.space));
   VSWAP_RETURN_IF_ERROR(CheckName("holder", options.holder));
   if (options.create_pages > kSpacePagesMax) {

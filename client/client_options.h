@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "services/common/executor.h"
 #include "services/common/page.h"
@@ -12,7 +13,7 @@ namespace vswap {
 inline constexpr size_t kNameBytesMax = 255;  // of spaces and holders
 
 struct ClientOptions {
-  // HOST:PORT, or several IPV4:PORT,IPV4:PORT,...: the first that takes a connection serves.
+  // HOST:PORT,... of front-ends of the cluster: of those that answer, the client learns the others.
   std::string frontend;
   std::string space;          // name, 1..255 bytes
   std::string holder;         // stable identity of this process's role, 1..255 bytes
@@ -29,6 +30,9 @@ struct ClientOptions {
   uint64_t pages_max = 16384;
   uint64_t batches_max = 128;
 };
+
+// The parts of `frontend`.
+std::vector<std::string> FrontEndsOf(const ClientOptions& options);
 
 // INVALID_ARGUMENT names the field and its range.
 Status Validate(const ClientOptions& options);

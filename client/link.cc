@@ -109,6 +109,12 @@ void Link::Replace(const Status& why) {
   Down(why);
 }
 
+void Link::MoveTo(const std::string& frontend) {
+  frontend_ = frontend;
+  Replace(MakeError(StatusCode::kUnavailable, "the front-end is gone"));
+  retry_at_ = clock_.Now();
+}
+
 void Link::Stop() {
   stopped_ = true;
   if (stream_) {

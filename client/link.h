@@ -34,6 +34,8 @@ class Link {
   void Start() { StartStream(); }
   // Tries again if it is time to.
   void Tick();
+  // Goes to another front-end from now on.
+  void MoveTo(const std::string& frontend);
   // Takes the connection for dead, with its channel.
   void Replace(const Status& why);
   // Asks for the shard map, unless that is under way.
@@ -50,7 +52,7 @@ class Link {
   void OnEnded(const Stream* stream, Status why);
   void Down(Status why);
 
-  const std::string frontend_;
+  std::string frontend_;
   const Clock& clock_;
   EventQueue& events_;
   const Handlers handlers_;

@@ -40,6 +40,31 @@ class Outbox {
   void PutBack(Request& request, TimePoint now);
   // The stream is gone: everything in flight goes out again.
   void PutAllBack();
+  // Takes out those of shards that go elsewhere now, also what is in flight; added to the end of
+  // `out`.
+  template <typename GoesElsewhere>
+  void TakeMoved(const GoesElsewhere& goes_elsewhere, Requests& out) {
+    for (Requests* requests : {&waiting_, &in_flight_}) {
+      for (Request* request = requests->First(); request != nullptr;) {
+        Request* const next = requests->After(*request);
+        if (goes_elsewhere(*request)) {
+          if (requests == &in_flight_) {
+            Remove(*request);
+          } else {
+            waiting_.Remove(*request);
+          }
+          out.PushBack(*request);
+        }
+        request = next;
+      }
+    }
+  }
+  // One that another outbox had: its time runs on.
+  void TakeOver(Request& request) { Wait(request); }
+  // Whether an answer has been missing for so long.
+  bool QuietFor(Duration time, TimePoint now) const {
+    return !in_flight_.empty() && now - last_answer_ > time;
+  }
   // Whether the stream must be taken for dead.
   bool Silent(TimePoint now) const;
 

@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kTickIdle(250);
 constexpr std::chrono::milliseconds kTickBusy(5);
+// Without an answer for so long, a front-end may have lost its shards.
+constexpr std::chrono::seconds kQuietMax(1);
 
 // Tells the owner, who may submit the request again within the call, or be gone after it.
 void Refuse(Request& request, const Status& status) {
@@ -35,42 +37,101 @@ Session::Session(const ClientOptions& options, const Attachment& attachment, con
       space_(attachment.space),
       token_(attachment.token),
       clock_(clock),
-      epochs_(attachment.epochs),
+      epochs_(attachment.map.epochs().begin(), attachment.map.epochs().end()),
+      owners_(epochs_.size()),
+      unowned_(limits),
       receive_room_(kMessageBytesMax),
-      sides_{MakeSide(0, limits), MakeSide(1, limits)} {
-  for (const auto& side : sides_) {
-    side->link.Start();
-  }
+      limits_(limits),
+      asker_(clock, events_, [this](const v1::ShardMap& map) { OnMap(map); }) {
+  OnMap(attachment.map);
   thread_ = std::thread([this] { events_.Run(); });
 }
 
 Session::~Session() {
   events_.Post([this] {
     FailAll(MakeError(StatusCode::kCancelled, "the client is being destroyed"));
-    for (const auto& side : sides_) {
-      side->link.Stop();
+    for (const auto& peer : peers()) {
+      for (const auto& side : peer->sides) {
+        side->link.Stop();
+      }
     }
+    asker_.Stop();
     events_.Stop();
   });
   thread_.join();
 }
 
-std::unique_ptr<Session::Side> Session::MakeSide(size_t index, const Outbox::Limits& limits) {
+size_t Session::FindOrMakePeer(const std::string& frontend) {
+  const auto known = peers();
+  const auto found = std::ranges::find(known, frontend, [](const auto& p) { return p->frontend; });
+  if (found != known.end()) {
+    return static_cast<size_t>(found - known.begin()) + 1;
+  }
+  if (known.size() == kPeersMax) {
+    return ReusePeer(frontend);
+  }
+  auto peer = std::make_unique<Peer>();
+  peer->frontend = frontend;
+  for (size_t index = 0; index < peer->sides.size(); ++index) {
+    peer->sides[index] = MakeSide(frontend, index);
+  }
+  Peer& added = *peer;
+  peers_[known.size()] = std::move(peer);
+  ++peer_count_;
+  for (const auto& side : added.sides) {
+    side->link.Start();
+  }
+  return peer_count_;
+}
+
+size_t Session::ReusePeer(const std::string& frontend) {
+  size_t number = 0;
+  {
+    MutexLock lock(mutex_);
+    const auto known = peers();
+    const auto found = std::ranges::find_if(known, [](const auto& peer) {
+      return !peer->listed && std::ranges::all_of(peer->sides, [](const auto& side) {
+        return side->outbox.empty();
+      });
+    });
+    if (found == known.end()) {
+      return 0;
+    }
+    number = static_cast<size_t>(found - known.begin()) + 1;
+    (*found)->frontend = frontend;
+    // What is known of its shards was of the other one.
+    std::ranges::replace(owners_, static_cast<uint8_t>(number), uint8_t{0});
+  }
+  for (const auto& side : peers_[number - 1]->sides) {
+    side->link.MoveTo(frontend);
+  }
+  return number;
+}
+
+std::unique_ptr<Session::Side> Session::MakeSide(const std::string& frontend, size_t index) {
+  // Set below: nothing happens before the link is started.
+  const auto self = std::make_shared<Side*>(nullptr);
   Link::Handlers handlers;
-  handlers.up = [this, index](std::shared_ptr<Stream> stream) {
-    OnUp(*sides_[index], std::move(stream));
-  };
-  handlers.down = [this, index](Status why) { OnDown(*sides_[index], std::move(why)); };
+  handlers.up = [this, self](std::shared_ptr<Stream> stream) { OnUp(**self, std::move(stream)); };
+  handlers.down = [this, self](Status why) { OnDown(**self, std::move(why)); };
   handlers.map = [this](const v1::ShardMap& map) { OnMap(map); };
-  handlers.message = [this, index](const Stream* stream, grpc::ByteBuffer& message) {
-    OnMessage(*sides_[index], stream, message);
+  handlers.message = [this, self](const Stream* stream, grpc::ByteBuffer& message) {
+    OnMessage(**self, stream, message);
   };
-  handlers.written = [this, index] { Send(*sides_[index]); };
+  handlers.written = [this, self] { Send(**self); };
   // Only the second one carries pages out.
   const size_t send_bytes_max =
       kRequestHeadBytesMax + (index == 0 ? 0 : kBatchPagesMax * kPageBytes);
-  return std::make_unique<Side>(limits, send_bytes_max, options_.frontend, clock_, events_,
-                                std::move(handlers));
+  auto side = std::make_unique<Side>(limits_, send_bytes_max, frontend, clock_, events_,
+                                     std::move(handlers));
+  *self = side.get();
+  return side;
+}
+
+Session::Side* Session::SideOf(const Request& request) {
+  const size_t owner = owners_[request.shard];
+  return owner == 0 ? nullptr
+                    : peers_[owner - 1]->sides[request.kind == RequestKind::kLoad ? 0 : 1].get();
 }
 
 void Session::Submit(Request& request) {
@@ -94,21 +155,22 @@ void Session::Enqueue(Request& request) {
   if (request.kind == RequestKind::kStore) {
     PrepareStore(space_, token_, request);
   }
-  Side& side = SideOf(request);
+  Side* side = nullptr;
   Status refusal;
   {
     MutexLock lock(mutex_);
     refusal = final_;
+    side = SideOf(request);
     if (refusal.ok()) {
-      side.outbox.Add(request, clock_.Now());
+      (side == nullptr ? unowned_ : side->outbox).Add(request, clock_.Now());
     } else {
       window_.Finish(request);
     }
   }
-  if (refusal.ok()) {
-    Send(side);
-  } else {
+  if (!refusal.ok()) {
     Refuse(request, refusal);
+  } else if (side != nullptr) {
+    Send(*side);
   }
 }
 
@@ -172,13 +234,69 @@ void Session::OnDown(Side& side, Status why) {
 }
 
 void Session::OnMap(const v1::ShardMap& map) {
-  MutexLock lock(mutex_);
-  if (map.epochs_size() != static_cast<int>(epochs_.size())) {
-    return;  // not of this cluster; the requests' own refusals will say so
+  std::array<size_t, kPeersMax> places{};  // numbers of the front-ends in the map
+  const bool alone = map.owners_size() == 0;
+  if (alone) {
+    // Whoever answers owns all.
+    places[0] = FindOrMakePeer(FrontEndsOf(options_).front());
   }
+  for (int i = 0; i < map.front_ends_size() && i < static_cast<int>(kPeersMax); ++i) {
+    places[static_cast<size_t>(i)] = FindOrMakePeer(map.front_ends(i));
+  }
+  {
+    MutexLock lock(mutex_);
+    if (map.epochs_size() != static_cast<int>(epochs_.size()) ||
+        (!alone && map.owners_size() != map.epochs_size())) {
+      return;  // not of this cluster; the requests' own refusals will say so
+    }
+    for (const auto& peer : peers()) {
+      peer->listed =
+          alone || std::ranges::find(map.front_ends(), peer->frontend) != map.front_ends().end();
+    }
+    TakeOwners(map, places);
+    MoveRequests();
+  }
+  for (const auto& peer : peers()) {
+    for (const auto& side : peer->sides) {
+      Send(*side);
+    }
+  }
+}
+
+// What is known by an older epoch than was seen is not believed.
+void Session::TakeOwners(const v1::ShardMap& map, const std::array<size_t, kPeersMax>& places) {
   for (int i = 0; i < map.epochs_size(); ++i) {
-    Epoch& seen = epochs_[static_cast<size_t>(i)];
-    seen = std::max<Epoch>(seen, map.epochs(i));
+    const auto shard = static_cast<size_t>(i);
+    if (map.epochs(i) < epochs_[shard]) {
+      continue;
+    }
+    epochs_[shard] = map.epochs(i);
+    const uint32_t owner = map.owners_size() == 0 ? 1 : map.owners(i);
+    owners_[shard] = owner == 0 || owner > kPeersMax ? 0 : static_cast<uint8_t>(places[owner - 1]);
+  }
+}
+
+void Session::MoveRequests() {
+  Requests moved;
+  unowned_.TakeMoved(
+      [this](const Request& request) {
+        mutex_.AssertHeld();
+        return SideOf(request) != nullptr;
+      },
+      moved);
+  for (const auto& peer : peers()) {
+    for (const auto& side : peer->sides) {
+      side->outbox.TakeMoved(
+          [this, here = side.get()](const Request& request) {
+            mutex_.AssertHeld();
+            return SideOf(request) != here;
+          },
+          moved);
+    }
+  }
+  while (Request* request = moved.PopFront()) {
+    Side* const side = SideOf(*request);
+    (side == nullptr ? unowned_ : side->outbox).TakeOver(*request);
   }
 }
 
@@ -291,8 +409,11 @@ void Session::FailAll(const Status& why) {
       final_ = why;
     }
     status = final_;
-    for (const auto& side : sides_) {
-      side->outbox.TakeAll(failed);
+    unowned_.TakeAll(failed);
+    for (const auto& peer : peers()) {
+      for (const auto& side : peer->sides) {
+        side->outbox.TakeAll(failed);
+      }
     }
     for (Request* request = failed.First(); request != nullptr; request = failed.After(*request)) {
       Retire(*request);
@@ -310,23 +431,56 @@ void Session::Read(ClientStats& stats) {
   stats.requests_resent = resent_;
   stats.reconnects = reconnects_;
   stats.in_flight_bytes = 0;
-  for (const auto& side : sides_) {
-    stats.in_flight_bytes += side->outbox.in_flight_bytes();
+  for (const auto& peer : peers()) {
+    for (const auto& side : peer->sides) {
+      stats.in_flight_bytes += side->outbox.in_flight_bytes();
+    }
   }
 }
 
-Status Session::PatienceOver(const Side& side) const {
+Status Session::PatienceOver(const std::string& frontend, const Side* side,
+                             const Request& request) const {
   const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(options_.patience);
-  std::string message = "space " + options_.space + ": no answer from frontend " +
-                        options_.frontend + " within " + std::to_string(patience.count()) + " ms";
-  if (!side.last_failure.ok()) {
-    message += "; last failure: " + std::string(MessageOf(side.last_failure));
+  std::string message = "space " + options_.space + ", shard " + std::to_string(request.shard) +
+                        ": no answer from frontend " + frontend + " within " +
+                        std::to_string(patience.count()) + " ms";
+  if (side != nullptr && !side->last_failure.ok()) {
+    message += "; last failure: " + std::string(MessageOf(side->last_failure));
   }
-  return MakeError(side.stream ? StatusCode::kDeadlineExceeded : StatusCode::kUnavailable, message);
+  return MakeError(
+      side != nullptr && side->stream ? StatusCode::kDeadlineExceeded : StatusCode::kUnavailable,
+      message);
 }
 
-bool Session::TickSide(Side& side) {
-  side.link.Tick();
+void Session::TickUnowned() {
+  Requests expired;
+  Status over;
+  {
+    MutexLock lock(mutex_);
+    unowned_.TakeExpired(clock_.Now(), expired);
+    for (Request* request = expired.First(); request != nullptr;
+         request = expired.After(*request)) {
+      Retire(*request);
+    }
+    if (!expired.empty()) {
+      over = PatienceOver(options_.frontend + " (it has no owner)", nullptr, *expired.First());
+    }
+  }
+  if (!expired.empty()) {
+    Fail(expired, over);
+    ResumeStalled();
+  }
+}
+
+bool Session::TickSide(const Peer& peer, Side& side) {
+  bool listed = false;
+  {
+    MutexLock lock(mutex_);
+    listed = peer.listed;
+  }
+  if (listed) {
+    side.link.Tick();
+  }
   Requests expired;
   Status over;
   bool silent = false;
@@ -339,7 +493,7 @@ bool Session::TickSide(Side& side) {
       Retire(*request);
     }
     if (!expired.empty()) {
-      over = PatienceOver(side);
+      over = PatienceOver(peer.frontend, &side, *expired.First());
     }
     silent = side.stream && side.outbox.Silent(now);
   }
@@ -352,15 +506,54 @@ bool Session::TickSide(Side& side) {
   }
   Send(side);
   MutexLock lock(mutex_);
-  return !side.stream || side.outbox.has_waiting();
+  return (listed && !side.stream) || side.outbox.has_waiting();
+}
+
+// Where some front-end does not answer, others may know better who owns its shards.
+void Session::AskOthers() {
+  bool wanted = false;
+  std::vector<std::string> front_ends;
+  {
+    MutexLock lock(mutex_);
+    wanted = !unowned_.empty();
+    for (const auto& peer : peers()) {
+      bool well = true;
+      for (const auto& side : peer->sides) {
+        well = well && side->stream && !side->outbox.QuietFor(kQuietMax, clock_.Now());
+      }
+      wanted = wanted || (peer->listed && !well);
+    }
+    if (!wanted) {
+      return;
+    }
+    for (const auto& peer : peers()) {
+      if (peer->listed) {
+        front_ends.push_back(peer->frontend);
+      }
+    }
+  }
+  for (const std::string& seed : FrontEndsOf(options_)) {
+    if (std::ranges::find(front_ends, seed) == front_ends.end()) {
+      front_ends.push_back(seed);
+    }
+  }
+  // A single one is asked over its own connection.
+  if (front_ends.size() > 1) {
+    asker_.Ask(front_ends);
+  }
 }
 
 std::chrono::milliseconds Session::Tick() {
   bool busy = false;
-  for (const auto& side : sides_) {
-    busy = TickSide(*side) || busy;
+  for (const auto& peer : peers()) {
+    for (const auto& side : peer->sides) {
+      busy = TickSide(*peer, *side) || busy;
+    }
   }
-  return busy ? kTickBusy : kTickIdle;
+  TickUnowned();
+  AskOthers();
+  MutexLock lock(mutex_);
+  return busy || !unowned_.empty() ? kTickBusy : kTickIdle;
 }
 
 }  // namespace vswap::client

@@ -88,7 +88,7 @@ class SwapClient::Impl {
       : options_(options),
         attachment_(std::move(attachment)),
         ring_(attachment_.space, attachment_.token, attachment_.space_pages,
-              static_cast<uint32_t>(attachment_.epochs.size())),
+              static_cast<uint32_t>(attachment_.map.epochs_size())),
         demand_(*this),
         bulk_(*this),
         session_(options_, attachment_, clock_, LimitsFor(options_)) {}
@@ -172,7 +172,7 @@ class SwapClient::Impl {
                   impl.session_,
                   pool,
                   impl.attachment_.space,
-                  static_cast<uint32_t>(impl.attachment_.epochs.size()),
+                  static_cast<uint32_t>(impl.attachment_.map.epochs_size()),
                   impl.options_.patience} {}
     client::Gate gate;
     client::RequestPool pool;

@@ -90,13 +90,13 @@ wait_until() { # SECONDS WHAT COMMAND...
   done
 }
 
-node_ready() { grep -q '^ready ' "$dir/$1.out" 2> /dev/null || { alive "$1" || fail "$1 ended: $(tail -1 "$dir/$1.log")"; false; }; }
+node_ready() { grep -q '^ready ' "$dir/$1.out" 2> /dev/null || { alive "$1" || fail "$1 ended: $(tail -n 1 "$dir/$1.log")"; false; }; }
 etcd_ready() { curl -sf "http://$(cut -d, -f1 "$dir/etcd")/health" | grep -q true; }
 one_serves() {
   local n
   for ((n = 1; n <= frontends; ++n)); do
     grep -q '^ready ' "$dir/frontend-$n.out" 2> /dev/null && return 0
-    alive "frontend-$n" || fail "frontend-$n ended: $(tail -1 "$dir/frontend-$n.log")"
+    alive "frontend-$n" || fail "frontend-$n ended: $(tail -n 1 "$dir/frontend-$n.log")"
   done
   return 1
 }

@@ -279,6 +279,10 @@ void FrontEnd::TryOpen(std::shared_ptr<Opening> opening) {
           MakeError(ErrorReason::kUnknownSpace,
                     "name: there is no space " + call.name + ", and create_pages is 0"));
     }
+    if (call.attempt != 0 && record.attempt() == call.attempt) {
+      return Raise(opening);  // what was asked before, of whichever front-end
+    }
+    record.set_attempt(call.attempt);
     record.set_name(call.name);
     record.set_holder(call.holder);
     record.set_token(record.token() + 1);
@@ -318,24 +322,28 @@ void FrontEnd::CommitOpen(std::shared_ptr<Opening> opening, uint64_t space_revis
     if (!reply->succeeded) {
       return TryOpen(opening);
     }
-    Learn(opening->record);
-    RaiseTokenEverywhere(shards_, *ownership_, options_.peers, executor_, opening->record,
-                         [this, opening](const StatusOr<std::vector<Epoch>>& raised) {
-                           if (!raised.ok()) {
-                             return opening->done(raised.status());
-                           }
-                           StatusOr<ShardMap> map = GetShardMap();
-                           if (!map.ok()) {
-                             return opening->done(map.status());
-                           }
-                           for (size_t i = 0; i < raised->size(); ++i) {
-                             map->epochs[i] = std::max(map->epochs[i], (*raised)[i]);
-                           }
-                           opening->done(OpenReply{opening->record.space(), opening->record.token(),
-                                                   opening->record.pages(), *std::move(map),
-                                                   ToInfo(opening->record).kind});
-                         });
+    Raise(opening);
   });
+}
+
+void FrontEnd::Raise(const std::shared_ptr<Opening>& opening) {
+  Learn(opening->record);
+  RaiseTokenEverywhere(shards_, *ownership_, options_.peers, executor_, opening->record,
+                       [this, opening](const StatusOr<std::vector<Epoch>>& raised) {
+                         if (!raised.ok()) {
+                           return opening->done(raised.status());
+                         }
+                         StatusOr<ShardMap> map = GetShardMap();
+                         if (!map.ok()) {
+                           return opening->done(map.status());
+                         }
+                         for (size_t i = 0; i < raised->size(); ++i) {
+                           map->epochs[i] = std::max(map->epochs[i], (*raised)[i]);
+                         }
+                         opening->done(OpenReply{opening->record.space(), opening->record.token(),
+                                                 opening->record.pages(), *std::move(map),
+                                                 ToInfo(opening->record).kind});
+                       });
 }
 
 void FrontEnd::RaiseToken(const v1::SpaceRecord& space, Callback<std::vector<ShardEpoch>> done) {
@@ -364,6 +372,7 @@ void FrontEnd::Close(SpaceId space, Token token, std::function<void(Status)> don
       return done(MakeError(ErrorReason::kFenced, "the space was opened again or closed"));
     }
     record.clear_holder();
+    record.clear_attempt();
     record.set_token(token + 1);
     coordinator_.Commit(
         {{{key, (*found)->revision}}, {{key, record.SerializeAsString()}}, {}},

@@ -36,6 +36,7 @@ struct OpenCall {
   bool take_over = false;
   uint64_t create_pages = 0;           // 0: do not make the space
   SpaceKind kind = SpaceKind::kUnset;  // what it must be; unset: any, and a device space is made
+  uint64_t attempt = 0;                // one that is sent again gets the same token; 0: none
 };
 
 struct OpenReply {
@@ -141,6 +142,7 @@ class FrontEnd {
   void TryOpen(std::shared_ptr<Opening> opening);
   void CommitOpen(std::shared_ptr<Opening> opening, uint64_t space_revision, std::string space,
                   uint64_t next_revision);
+  void Raise(const std::shared_ptr<Opening>& opening);
   // NOT_OWNER: it is not served here.
   StatusOr<std::shared_ptr<Shard>> FindShard(ShardId id) const;
   StatusOr<SpaceInfo> FindSpace(SpaceId space) const;

@@ -78,7 +78,7 @@ class RequestHandler::Timer {
 
 void RequestHandler::Open(const v1::OpenRequest& request, Done<v1::OpenResponse> done) {
   front_end_.Open({request.name(), request.holder(), request.take_over(), request.create_pages(),
-                   static_cast<SpaceKind>(request.kind())},
+                   static_cast<SpaceKind>(request.kind()), request.attempt()},
                   [done = std::move(done)](const StatusOr<OpenReply>& reply) {
                     v1::OpenResponse response;
                     if (reply.ok()) {

@@ -247,6 +247,40 @@ TEST_P(TableLogContract, AnswersOfRequestsAreKeptUntilForgotten) {
   EXPECT_TRUE(Read("", 9, kShard + 1)->requests.empty());
 }
 
+// A replica that joins: whatever it held is of an earlier time.
+TEST_P(TableLogContract, AFirstWriteReplacesWhatWasThere) {
+  LogWrite old = WriteOf(1, 1, {{1, 7, 1, 1}, {1, 8, 2, 1}});
+  old.tokens = {{1, 10}, {2, 20}};
+  old.requests = {{{1, 10, 3}, "old"}};
+  ASSERT_TRUE(Write(old).ok());
+  LogWrite other = WriteOf(1, 1, {{1, 9, 1, 1}});
+  other.shard = kShard + 1;
+  ASSERT_TRUE(Write(other).ok());
+  LogWrite first = WriteOf(2, 40, {{1, 8, 5, 1}});
+  first.begins = true;
+  first.tokens = {{2, 21}};
+  first.versions_reserved = 77;
+  ASSERT_TRUE(Write(first).ok());
+  EXPECT_TRUE(Write(WriteOf(2, 41, {{1, 9, 6, 1}})).ok());
+  // Late ones change nothing.
+  EXPECT_TRUE(Write(first).ok());
+  EXPECT_FALSE(Write(WriteOf(2, 39, {{1, 8, 9, 9}})).ok());
+  first.sequence = 39;
+  EXPECT_FALSE(Write(first).ok());
+  first.epoch = 1;
+  first.sequence = 99;
+  EXPECT_EQ(ReasonOf(Write(first)), ErrorReason::kStaleEpoch);
+  EXPECT_EQ(ReadAll(), (std::vector<SlotRecord>{{1, 8, 5, 1}, {1, 9, 6, 1}}));
+  EXPECT_TRUE(Read("", 100)->requests.empty());
+  const auto end = Seal(3);
+  ASSERT_TRUE(end.ok()) << end.status();
+  EXPECT_EQ(end->last_sequence, 41u);
+  EXPECT_EQ(end->versions_reserved, 77u);
+  ASSERT_EQ(end->tokens.size(), 1u);
+  EXPECT_EQ(end->tokens[0].token, 21u);
+  EXPECT_EQ(ReadAll(100, kShard + 1).size(), 1u);  // of another shard
+}
+
 TEST_P(TableLogContract, BadInputIsNamed) {
   const auto expect_field = [](const Status& status, std::string_view field) {
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << status;

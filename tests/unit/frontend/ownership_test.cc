@@ -1,0 +1,439 @@
+#include "services/frontend/ownership.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "services/common/thread_pool.h"
+#include "tests/support/await.h"
+#include "tests/support/front_end_client.h"
+#include "tests/support/memory_coordinator.h"
+#include "tests/support/memory_node.h"
+#include "tests/support/memory_table_log.h"
+#include "tests/support/pages.h"
+
+// Several front-ends, three stores for the logs, and one thread with a time of its own.
+namespace vswap {
+namespace {
+
+constexpr uint32_t kShards = 8;
+constexpr Duration kLease = std::chrono::seconds(2);
+
+// Stands between front-ends and a store's log. Cut off, it never answers.
+class CutLog : public TableLog {
+ public:
+  explicit CutLog(MemoryTableLog& log) : log_(log) {}
+  void Write(LogWrite write, Callback<bool> done) override {
+    if (!cut) {
+      ++writes;
+      log_.Write(std::move(write), std::move(done));
+    }
+  }
+  void Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) override {
+    if (!cut) {
+      log_.Seal(shard, epoch, std::move(done));
+    }
+  }
+  void Read(ShardId shard, std::string cursor, uint32_t limit,
+            Callback<LogReadReply> done) override {
+    if (!cut) {
+      log_.Read(shard, std::move(cursor), limit, std::move(done));
+    }
+  }
+  bool cut = false;
+  int writes = 0;
+
+ private:
+  MemoryTableLog& log_;
+};
+
+class SomeStores : public LogNodes {
+ public:
+  std::vector<Store> Stores() override { return stores; }
+  std::vector<Store> stores;
+};
+
+// A front-end and what it stands on; its own executor, so that it can be killed alone.
+class Member : public Peers {
+ public:
+  Member(std::string name, MemoryCoordinator& coordinator, LogNodes& logs, MemoryNode& compressed,
+         MemoryNode& physical, std::map<std::string, Member*>& members)
+      : name_(std::move(name)), lease_of_(coordinator), members_(members) {
+    Placement placement;
+    placement.AddNode({1, Tier::kCompressed, "compressor", 11, &compressed});
+    placement.AddNode({2, Tier::kPhysical, "store", 12, &physical});
+    placement.AddSet(1, Tier::kCompressed, {1});
+    placement.AddSet(2, Tier::kPhysical, {2});
+    front_end_ = std::make_unique<FrontEnd>(
+        FrontEnd::Options{.id = name_, .shard_count = kShards, .peers = this, .clock = &executor_},
+        lease_of_, logs, std::move(placement), executor_);
+    members_[name_] = this;
+    Membership me;
+    me.address = name_;
+    me.process = ++processes;
+    me.lease = kLease;
+    front_end_->Join(me, [this](const Status& status) { started_ = status.ok(); });
+  }
+  ~Member() override {
+    members_.erase(name_);
+    executor_.DropTasks();
+    front_end_.reset();
+  }
+
+  void RaiseToken(const v1::FrontEndRecord& front_end, const v1::SpaceRecord& space,
+                  Callback<std::vector<ShardEpoch>> done) override {
+    const auto it = members_.find(front_end.address());
+    if (it == members_.end()) {
+      return done(MakeError(StatusCode::kUnavailable, "it is dead"));
+    }
+    it->second->front_end_->RaiseToken(space, std::move(done));
+  }
+
+  void Run(Duration time) { executor_.Advance(time); }
+  FrontEnd& front_end() { return *front_end_; }
+  bool started() const { return started_; }
+  size_t owned() { return front_end_->shards().size(); }
+  LeaseId lease() const { return lease_of_.lease; }
+
+  static inline uint64_t processes = 0;
+
+ private:
+  // Remembers the lease.
+  class LeaseOf : public Coordinator {
+   public:
+    explicit LeaseOf(MemoryCoordinator& coordinator) : coordinator_(coordinator) {}
+    void Get(std::string key, Callback<std::optional<KeyValue>> done) override {
+      coordinator_.Get(std::move(key), std::move(done));
+    }
+    void List(std::string prefix, Callback<std::vector<KeyValue>> done) override {
+      coordinator_.List(std::move(prefix), std::move(done));
+    }
+    void Commit(Transaction transaction, Callback<TransactionReply> done) override {
+      coordinator_.Commit(std::move(transaction), std::move(done));
+    }
+    void GrantLease(Duration ttl, std::function<void(Status)> lost, Callback<Lease> done) override {
+      coordinator_.GrantLease(ttl, std::move(lost), [this, done](StatusOr<Lease> granted) {
+        lease = granted.ok() ? granted->id : 0;
+        done(std::move(granted));
+      });
+    }
+    void RevokeLease(LeaseId revoked, Callback<LeaseId> done) override {
+      coordinator_.RevokeLease(revoked, std::move(done));
+    }
+    std::unique_ptr<WatchHandle> Watch(std::string prefix, uint64_t from,
+                                       WatchHandler handler) override {
+      return coordinator_.Watch(std::move(prefix), from, std::move(handler));
+    }
+    LeaseId lease = 0;
+
+   private:
+    MemoryCoordinator& coordinator_;
+  };
+
+  const std::string name_;
+  ManualExecutor executor_;
+  LeaseOf lease_of_;
+  std::map<std::string, Member*>& members_;
+  std::unique_ptr<FrontEnd> front_end_;
+  bool started_ = false;
+};
+
+class OwnershipTest : public testing::Test {
+ protected:
+  OwnershipTest() {
+    v1::ClusterRecord cluster;
+    cluster.set_shard_count(kShards);
+    cluster.set_log_replicas(2);
+    Put("cluster", cluster.SerializeAsString());
+    for (size_t i = 0; i < logs_.size(); ++i) {
+      LogNodes::Store store;
+      store.node = static_cast<NodeId>(i + 1);
+      store.incarnation = 1;
+      store.machine = std::to_string(i);
+      store.log = &cut_[i];
+      stores_.stores.push_back(store);
+    }
+  }
+
+  void Put(const std::string& key, const std::string& value) {
+    coordinator_.Commit({{}, {{key, value}}, {}}, [](const StatusOr<TransactionReply>&) {});
+  }
+  std::unique_ptr<Member> Make(const std::string& name) {
+    return std::make_unique<Member>(name, coordinator_, stores_, compressed_, physical_, members_);
+  }
+  // Moves the time of all on.
+  void Run(Duration time) {
+    for (Duration step = std::chrono::milliseconds(20); time > Duration::zero(); time -= step) {
+      for (const auto& [name, member] : members_) {
+        member->Run(step);
+      }
+    }
+  }
+  void RunUntil(const std::function<bool()>& condition) {
+    for (int i = 0; i < 500 && !condition(); ++i) {
+      Run(std::chrono::milliseconds(20));
+    }
+    EXPECT_TRUE(condition());
+  }
+  v1::ShardRecord RecordOf(ShardId shard) {
+    v1::ShardRecord record;
+    coordinator_.Get(ShardKey(shard), [&](const StatusOr<std::optional<KeyValue>>& found) {
+      EXPECT_TRUE(record.ParseFromString((*found)->value));
+    });
+    return record;
+  }
+  std::vector<NodeId> FullOn(ShardId shard) {
+    std::vector<NodeId> nodes;
+    for (const v1::LogReplica& replica : RecordOf(shard).replicas()) {
+      if (replica.full()) {
+        nodes.push_back(replica.node());
+      }
+    }
+    return nodes;
+  }
+  FrontEndClient Open(Member& member) {
+    StatusOr<OpenReply> opened = MakeError(StatusCode::kUnknown, "no answer");
+    member.front_end().Open({.name = "a", .holder = "h", .create_pages = 1 << 20},
+                            [&](StatusOr<OpenReply> reply) { opened = std::move(reply); });
+    RunUntil([&] { return opened.status().code() != StatusCode::kUnknown; });
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    return FrontEndClient(opened.ok() ? *opened : OpenReply{});
+  }
+  MutationResult Store(Member& member, FrontEndClient& client, Offset offset, uint64_t number) {
+    std::optional<MutationResult> result;
+    const StoreCall call = client.MakeStore({{offset, PlainOf({1, offset, number}, true)}});
+    member.front_end().Store(call, [&](const MutationResult& answer) { result = answer; });
+    for (int i = 0; i < 500 && !result; ++i) {
+      Run(std::chrono::milliseconds(20));
+    }
+    client.Answered(call.header);
+    return result ? *result : MutationResult{MakeError(StatusCode::kUnknown, "none"), {}, 0, {}};
+  }
+  StatusOr<PageBytes> Load(Member& member, FrontEndClient& client, Offset offset) {
+    LoadCall call;
+    call.header = client.Next(offset);
+    call.extents = {{offset, 1}};
+    std::optional<LoadReply> result;
+    member.front_end().Load(call, [&](LoadReply reply) { result = std::move(reply); });
+    for (int i = 0; i < 500 && !result; ++i) {
+      Run(std::chrono::milliseconds(20));
+    }
+    client.Answered(call.header);
+    if (!result || !result->status.ok()) {
+      return result ? result->status : MakeError(StatusCode::kUnknown, "none");
+    }
+    const auto plain = client.Plain(offset, result->pages[0]);
+    return plain ? StatusOr<PageBytes>(*plain) : MakeError(StatusCode::kDataLoss, "damaged");
+  }
+  // An offset of a shard that the member owns.
+  Offset OffsetOf(Member& member, const FrontEndClient& client) {
+    const auto shards = member.front_end().shards();
+    for (Offset offset = 0;; offset += kStripePages) {
+      if (std::ranges::any_of(shards,
+                              [&](const auto& s) { return s->id() == client.ShardAt(offset); })) {
+        return offset;
+      }
+    }
+  }
+
+  MemoryCoordinator coordinator_;
+  std::array<MemoryTableLog, 3> logs_;
+  std::array<CutLog, 3> cut_{CutLog(logs_[0]), CutLog(logs_[1]), CutLog(logs_[2])};
+  SomeStores stores_;
+  MemoryNode compressed_{{.mode = MemoryNode::Mode::kCompressed,
+                          .capacity_pages = 1 << 16,
+                          .overlap_pages = 16,
+                          .incarnation = 11}};
+  MemoryNode physical_{{.mode = MemoryNode::Mode::kPhysical,
+                        .capacity_pages = 1 << 16,
+                        .overlap_pages = 16,
+                        .incarnation = 12}};
+  std::map<std::string, Member*> members_;
+};
+
+TEST_F(OwnershipTest, FrontEndsShareTheShards) {
+  const auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  EXPECT_EQ(a->owned(), kShards);
+  const auto b = Make("b");
+  RunUntil([&] { return a->owned() == 4 && b->owned() == 4; });
+  EXPECT_TRUE(b->started());
+  FrontEndClient client = Open(*b);
+  for (Member* member : {a.get(), b.get()}) {
+    const Offset offset = OffsetOf(*member, client);
+    EXPECT_TRUE(Store(*member, client, offset, 1).status.ok());
+    EXPECT_EQ(*Load(*member, client, offset), PlainOf({1, offset, 1}, true));
+    Member& other = member == a.get() ? *b : *a;
+    EXPECT_EQ(ReasonOf(Store(other, client, offset, 2).status), ErrorReason::kNotOwner);
+    const auto map = other.front_end().GetShardMap();
+    ASSERT_TRUE(map.ok());
+    EXPECT_EQ(map->front_ends[map->owners[client.ShardAt(offset)] - 1],
+              member == a.get() ? "a" : "b");
+  }
+  // A new attachment fences the old one on both.
+  FrontEndClient next = Open(*a);
+  for (Member* member : {a.get(), b.get()}) {
+    const Offset offset = OffsetOf(*member, client);
+    EXPECT_EQ(ReasonOf(Store(*member, client, offset, 3).status), ErrorReason::kFenced);
+    EXPECT_EQ(ReasonOf(Load(*member, client, offset).status()), ErrorReason::kFenced);
+    EXPECT_EQ(*Load(*member, next, offset), PlainOf({1, offset, 1}, true));
+  }
+}
+
+TEST_F(OwnershipTest, TheShardsOfADeadFrontEndAreTaken) {
+  const auto a = Make("a");
+  auto b = Make("b");
+  RunUntil([&] { return a->owned() == 4 && b->owned() == 4; });
+  FrontEndClient client = Open(*a);
+  const Offset offset = OffsetOf(*b, client);
+  ASSERT_TRUE(Store(*b, client, offset, 1).status.ok());
+  const LeaseId lease = b->lease();
+  b.reset();
+  Run(std::chrono::seconds(1));
+  EXPECT_EQ(a->owned(), 4u);  // its lease still holds
+  coordinator_.ExpireLease(lease);
+  RunUntil([&] { return a->owned() == kShards; });
+  client.SetEpochs(*a->front_end().GetShardMap());
+  EXPECT_EQ(*Load(*a, client, offset), PlainOf({1, offset, 1}, true));
+  EXPECT_TRUE(Store(*a, client, offset, 2).status.ok());
+}
+
+// Stopped for longer than its lease, replaced, and continued: it answers nothing old.
+TEST_F(OwnershipTest, AFormerOwnerAnswersNothingOld) {
+  const auto a = Make("a");
+  const auto b = Make("b");
+  RunUntil([&] { return a->owned() == 4 && b->owned() == 4; });
+  FrontEndClient client = Open(*a);
+  const Offset offset = OffsetOf(*b, client);
+  ASSERT_TRUE(Store(*b, client, offset, 1).status.ok());
+  FrontEndClient old = client;
+  members_.erase("b");  // stopped
+  coordinator_.ExpireLease(b->lease());
+  RunUntil([&] { return a->owned() == kShards; });
+  client.SetEpochs(*a->front_end().GetShardMap());
+  ASSERT_TRUE(Store(*a, client, offset, 2).status.ok());
+  members_["b"] = b.get();
+  const StatusOr<PageBytes> loaded = Load(*b, old, offset);
+  EXPECT_FALSE(loaded.ok()) << "it has answered what was overwritten meanwhile";
+  EXPECT_FALSE(Store(*b, old, offset, 3).status.ok());
+  EXPECT_EQ(*Load(*a, client, offset), PlainOf({1, offset, 2}, true));
+  RunUntil([&] { return a->owned() == 4 && b->owned() == 4; });  // it comes back
+}
+
+TEST_F(OwnershipTest, LogsLieOnTwoMachines) {
+  const auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  std::map<NodeId, int> counts;
+  for (ShardId shard = 0; shard < kShards; ++shard) {
+    const std::vector<NodeId> nodes = FullOn(shard);
+    ASSERT_EQ(nodes.size(), 2u);
+    EXPECT_NE(nodes[0], nodes[1]);
+    ++counts[nodes[0]];
+    ++counts[nodes[1]];
+  }
+  EXPECT_EQ(counts.size(), 3u);  // spread
+}
+
+TEST_F(OwnershipTest, ALostReplicaIsReplacedAndFilled) {
+  const auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  FrontEndClient client = Open(*a);
+  for (Offset offset = 0; offset < 3000; ++offset) {
+    ASSERT_TRUE(Store(*a, client, offset, 1).status.ok());
+  }
+  const ShardId shard = client.ShardAt(0);
+  const NodeId lost = FullOn(shard)[0];
+  cut_[lost - 1].cut = true;
+  // Undecided until the record says that the replica is none any more.
+  const MutationResult stored = Store(*a, client, 1, 2);
+  EXPECT_TRUE(stored.status.ok()) << stored.status;
+  EXPECT_EQ(std::ranges::count(FullOn(shard), lost), 0);
+  RunUntil([&] { return FullOn(shard).size() == 2; });
+  const std::vector<NodeId> full = FullOn(shard);
+  std::vector<std::vector<SlotRecord>> slots;
+  for (const NodeId node : full) {
+    slots.push_back(Await<LogReadReply>([&](auto done) {
+                      logs_[node - 1].Read(shard, "", kLogReadSlotsMax, done);
+                    })->slots);
+  }
+  EXPECT_EQ(slots[0].size(), 3000u);
+  EXPECT_EQ(slots[0], slots[1]);
+  // It comes back, with what it had: nobody asks it.
+  cut_[lost - 1].cut = false;
+  Run(std::chrono::seconds(5));
+  EXPECT_EQ(FullOn(shard), full);
+}
+
+TEST_F(OwnershipTest, ThePagesSurviveAnyStoreThatHasALog) {
+  for (size_t lost = 0; lost < logs_.size(); ++lost) {
+    auto a = Make("a");
+    RunUntil([&] { return a->started(); });
+    FrontEndClient client = Open(*a);
+    for (Offset stripe = 0; stripe < 32; ++stripe) {
+      ASSERT_TRUE(Store(*a, client, stripe * kStripePages, lost + 1).status.ok());
+    }
+    coordinator_.ExpireLease(a->lease());
+    a.reset();
+    cut_[lost].cut = true;  // together with the front-end
+    a = Make("a2");
+    RunUntil([&] { return a->started(); });
+    client.SetEpochs(*a->front_end().GetShardMap());
+    for (Offset stripe = 0; stripe < 32; ++stripe) {
+      const auto loaded = Load(*a, client, stripe * kStripePages);
+      ASSERT_TRUE(loaded.ok()) << loaded.status();
+      EXPECT_EQ(*loaded, PlainOf({1, stripe * kStripePages, lost + 1}, true));
+    }
+    cut_[lost].cut = false;
+    for (ShardId shard = 0; shard < kShards; ++shard) {
+      RunUntil([&] { return FullOn(shard).size() == 2; });
+    }
+    coordinator_.ExpireLease(a->lease());
+  }
+}
+
+TEST_F(OwnershipTest, TheLastFullReplicaIsNeverRemoved) {
+  const auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  FrontEndClient client = Open(*a);
+  for (CutLog& log : cut_) {
+    log.cut = true;
+  }
+  std::optional<MutationResult> result;
+  const StoreCall call = client.MakeStore({{0, PlainOf({1, 0, 1}, true)}});
+  a->front_end().Store(call, [&](const MutationResult& answer) { result = answer; });
+  Run(std::chrono::seconds(10));
+  EXPECT_FALSE(result.has_value()) << "acknowledged, though no replica has it";
+  EXPECT_GE(FullOn(client.ShardAt(0)).size(), 1u);
+  for (CutLog& log : cut_) {
+    log.cut = false;
+  }
+  // What was written once is sent again only where an answer came; a new owner finds the rest.
+  coordinator_.ExpireLease(a->lease());
+  const auto b = Make("b");
+  RunUntil([&] { return b->owned() > 0; });
+}
+
+TEST_F(OwnershipTest, AStoreThatDrainsLosesItsReplicas) {
+  const auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  stores_.stores[0].draining = true;
+  RunUntil([&] {
+    for (ShardId shard = 0; shard < kShards; ++shard) {
+      const auto record = RecordOf(shard);
+      for (const v1::LogReplica& replica : record.replicas()) {
+        if (replica.node() == 1) {
+          return false;
+        }
+      }
+    }
+    return true;
+  });
+  for (ShardId shard = 0; shard < kShards; ++shard) {
+    EXPECT_EQ(FullOn(shard).size(), 2u);
+  }
+}
+
+}  // namespace
+}  // namespace vswap
