@@ -531,7 +531,10 @@ void Ownership::Look() {
         continue;
       }
       const bool mine = wanted[id] == options_.id;
-      if (mine && shard == nullptr && (owners[id].empty() || owners[id] == options_.id)) {
+      // What the record gives it is taken also where another one is to have it: who does not serve
+      // it could not give it up, and nobody else may take it.
+      const bool given = owners[id] == options_.id;
+      if (shard == nullptr && (given || (mine && owners[id].empty()))) {
         take.push_back(id);
       } else if (!mine && shard != nullptr && releasing < kReleasedAtOnce) {
         release.push_back(shard);
