@@ -270,19 +270,27 @@ void Ownership::OnClaimed(ShardId id, OwnedShard owned, std::function<void(Statu
               if (!taken.ok()) {
                 return finish(taken.status());
               }
-              // From here on a lost replica does not hold it up.
-              self->keeper_->Add(*taken);
-              taken->shard->Start([self, finish, shard = taken->shard](Status started) {
-                if (started.ok()) {
-                  self->shards_.Add(shard);
-                  ++self->counters_.shards_taken;
-                  if (self->options_.on_taken) {
-                    self->options_.on_taken(shard);
-                  }
-                }
-                finish(std::move(started));
-              });
+              self->options_.prepare(
+                  taken->shard, [self, finish, owned = *taken](const Status& prepared) {
+                    prepared.ok() ? self->Serve(owned, finish) : finish(prepared);
+                  });
             });
+}
+
+void Ownership::Serve(const OwnedShard& owned, std::function<void(Status)> done) {
+  // From here on a lost replica does not hold it up.
+  keeper_->Add(owned);
+  owned.shard->Start(
+      [self = shared_from_this(), shard = owned.shard, done = std::move(done)](Status started) {
+        if (started.ok()) {
+          self->shards_.Add(shard);
+          ++self->counters_.shards_taken;
+          if (self->options_.on_taken) {
+            self->options_.on_taken(shard);
+          }
+        }
+        done(std::move(started));
+      });
 }
 
 void Ownership::EndTaking(ShardId id, const Status& status) {
