@@ -105,6 +105,8 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
 
   void Join();
   void PutRecord(const Lease& lease);
+  void PutRecordOver(uint64_t revision, const Lease& lease);
+  void GiveUp(LeaseId lease);
   void OnRecordPut(const Lease& lease, uint64_t revision);
   void JoinLater();
   void OnLeaseLost(LeaseId lease, const Status& why);
