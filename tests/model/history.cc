@@ -153,8 +153,8 @@ History::Candidates History::MayReturn(LoadId load, Offset offset) const {
 bool History::MayReturn(LoadId load, Offset offset, Content content) const {
   const auto slot = slots_.find(offset);
   return slot != slots_.end() && std::ranges::any_of(slot->second, [&](const Write& write) {
-    return write.content == content && MayReturn(slot->second, write, loads_.at(load));
-  });
+           return write.content == content && MayReturn(slot->second, write, loads_.at(load));
+         });
 }
 
 // Forgets writes that no load may return, now or later: one that is looked for and forgotten is not
