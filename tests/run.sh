@@ -3,7 +3,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-labels=(lint unit model crash fault host chaos sanitize long)
+labels=(lint unit model sim crash fault host chaos sanitize long)
 
 usage() {
   cat << END

@@ -117,22 +117,18 @@ void FrontEnd::StartWith(const v1::ClusterRecord& cluster, std::optional<Members
                          std::function<void(Status)> done) {
   shards_.SetCount(cluster.shard_count());
   const uint32_t log_replicas = std::max(1u, cluster.log_replicas());
-  coordinator_.List(kSpacesPrefix, [this, membership, log_replicas,
-                                    done](const StatusOr<std::vector<KeyValue>>& found) {
-    if (!found.ok()) {
-      return done(found.status());
-    }
-    for (const KeyValue& entry : *found) {
-      v1::SpaceRecord record;
-      if (!record.ParseFromString(entry.value)) {
-        return done(Damaged(entry.key));
-      }
-      Learn(record);
+  LearnAll([this, membership, log_replicas, done](const Status& learned) {
+    if (!learned.ok()) {
+      return done(learned);
     }
     ownership_ = std::make_shared<Ownership>(
-        Ownership::Options{.id = options_.id,
-                           .membership = membership,
-                           .on_taken = [this](const auto& shard) { OnTaken(shard); }},
+        Ownership::Options{
+            .id = options_.id,
+            .membership = membership,
+            .prepare = [this](
+                           const std::shared_ptr<Shard>& shard,
+                           std::function<void(Status)> then) { Prepare(*shard, std::move(then)); },
+            .on_taken = [this](const auto& shard) { OnTaken(shard); }},
         TakingContext{.coordinator = coordinator_,
                       .logs = logs_,
                       .executor = executor_,
@@ -143,6 +139,38 @@ void FrontEnd::StartWith(const v1::ClusterRecord& cluster, std::optional<Members
     serving_ = membership.has_value();
     ownership_->Start([this, done](const Status& status) { OnStarted(status, done); });
   });
+}
+
+// A space that was opened before the log was sealed may be new to this front-end: nobody had to
+// tell it then. Later it is told.
+void FrontEnd::Prepare(const Shard& shard, std::function<void(Status)> done) {
+  const std::vector<SpaceId> spaces = shard.Spaces();
+  bool all_known = true;
+  {
+    MutexLock lock(mutex_);
+    all_known = std::ranges::all_of(spaces, [this](SpaceId space) {
+      mutex_.AssertHeld();
+      return spaces_.contains(space);
+    });
+  }
+  all_known ? done(Status()) : LearnAll(std::move(done));
+}
+
+void FrontEnd::LearnAll(std::function<void(Status)> done) {
+  coordinator_.List(kSpacesPrefix,
+                    [this, done = std::move(done)](const StatusOr<std::vector<KeyValue>>& found) {
+                      if (!found.ok()) {
+                        return done(found.status());
+                      }
+                      for (const KeyValue& entry : *found) {
+                        v1::SpaceRecord record;
+                        if (!record.ParseFromString(entry.value)) {
+                          return done(Damaged(entry.key));
+                        }
+                        Learn(record);
+                      }
+                      done(Status());
+                    });
 }
 
 void FrontEnd::OnStarted(const Status& status, const std::function<void(Status)>& done) {

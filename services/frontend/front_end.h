@@ -137,6 +137,10 @@ class FrontEnd {
   void OnStarted(const Status& status, const std::function<void(Status)>& done);
   void OnTaken(const std::shared_ptr<Shard>& shard);
   void ReconcileTaken();
+  // Before a shard is served.
+  void Prepare(const Shard& shard, std::function<void(Status)> done);
+  // Learns of all spaces that there are.
+  void LearnAll(std::function<void(Status)> done);
   // Learns of a space, unless it knows a later record.
   void Learn(const v1::SpaceRecord& record);
   void TryOpen(std::shared_ptr<Opening> opening);

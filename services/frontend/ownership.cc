@@ -262,27 +262,38 @@ void Ownership::OnClaimed(ShardId id, OwnedShard owned, std::function<void(Statu
     done(std::move(status));
   };
   {
+    // The answer may be old: what the watch has told since does not come again.
     MutexLock lock(mutex_);
-    known_[id] = {owned.record, owned.revision};
+    if (Known& known = known_[id]; known.revision < owned.revision) {
+      known = {owned.record, owned.revision};
+    }
   }
   TakeShard(taking_, id, std::move(owned),
             [self = shared_from_this(), finish](const StatusOr<OwnedShard>& taken) {
               if (!taken.ok()) {
                 return finish(taken.status());
               }
-              // From here on a lost replica does not hold it up.
-              self->keeper_->Add(*taken);
-              taken->shard->Start([self, finish, shard = taken->shard](Status started) {
-                if (started.ok()) {
-                  self->shards_.Add(shard);
-                  ++self->counters_.shards_taken;
-                  if (self->options_.on_taken) {
-                    self->options_.on_taken(shard);
-                  }
-                }
-                finish(std::move(started));
-              });
+              self->options_.prepare(
+                  taken->shard, [self, finish, owned = *taken](const Status& prepared) {
+                    prepared.ok() ? self->Serve(owned, finish) : finish(prepared);
+                  });
             });
+}
+
+void Ownership::Serve(const OwnedShard& owned, std::function<void(Status)> done) {
+  // From here on a lost replica does not hold it up.
+  keeper_->Add(owned);
+  owned.shard->Start(
+      [self = shared_from_this(), shard = owned.shard, done = std::move(done)](Status started) {
+        if (started.ok()) {
+          self->shards_.Add(shard);
+          ++self->counters_.shards_taken;
+          if (self->options_.on_taken) {
+            self->options_.on_taken(shard);
+          }
+        }
+        done(std::move(started));
+      });
 }
 
 void Ownership::EndTaking(ShardId id, const Status& status) {
@@ -343,6 +354,18 @@ void Ownership::JoinLater() {
 }
 
 void Ownership::PutRecord(const Lease& lease) {
+  taking_.coordinator.Get(
+      OwnKey(), [self = shared_from_this(), lease](const StatusOr<std::optional<KeyValue>>& found) {
+        if (!found.ok()) {
+          return self->GiveUp(lease.id);
+        }
+        self->PutRecordOver(found->has_value() ? (*found)->revision : 0, lease);
+      });
+}
+
+// In place of the record that was seen: a late copy of an earlier put, of this process or of the
+// one before it, must not replace a record under another lease, and take it away when its own ends.
+void Ownership::PutRecordOver(uint64_t revision, const Lease& lease) {
   v1::FrontEndRecord record;
   record.set_name(options_.id);
   record.set_address(options_.membership->address);
@@ -350,20 +373,26 @@ void Ownership::PutRecord(const Lease& lease) {
   record.set_machine(options_.membership->machine);
   record.set_zone(options_.membership->zone);
   taking_.coordinator.Commit(
-      {{}, {{OwnKey(), record.SerializeAsString(), lease.id}}, {}},
+      {{{OwnKey(), revision}}, {{OwnKey(), record.SerializeAsString(), lease.id}}, {}},
       [self = shared_from_this(), lease](const StatusOr<TransactionReply>& reply) {
-        if (reply.ok()) {
-          return self->OnRecordPut(lease, reply->revision);
+        if (reply.ok() && reply->succeeded) {
+          self->OnRecordPut(lease, reply->revision);
+        } else {
+          self->GiveUp(lease.id);
         }
-        {
-          MutexLock lock(self->mutex_);
-          if (self->lease_ == lease.id) {
-            self->lease_ = 0;
-          }
-        }
-        self->taking_.coordinator.RevokeLease(lease.id, [](const StatusOr<LeaseId>&) {});
-        self->JoinLater();
       });
+}
+
+// A lease that no record is known to be under.
+void Ownership::GiveUp(LeaseId lease) {
+  {
+    MutexLock lock(mutex_);
+    if (lease_ == lease) {
+      lease_ = 0;
+    }
+  }
+  taking_.coordinator.RevokeLease(lease, [](const StatusOr<LeaseId>&) {});
+  JoinLater();
 }
 
 // Who took a shard while there was no record has done so before this list; later nobody can.
@@ -531,7 +560,10 @@ void Ownership::Look() {
         continue;
       }
       const bool mine = wanted[id] == options_.id;
-      if (mine && shard == nullptr && (owners[id].empty() || owners[id] == options_.id)) {
+      // What the record gives it is taken also where another one is to have it: who does not serve
+      // it could not give it up, and nobody else may take it.
+      const bool given = owners[id] == options_.id;
+      if (shard == nullptr && (given || (mine && owners[id].empty()))) {
         take.push_back(id);
       } else if (!mine && shard != nullptr && releasing < kReleasedAtOnce) {
         release.push_back(shard);

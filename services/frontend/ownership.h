@@ -52,6 +52,8 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   struct Options {
     std::string id;
     std::optional<Membership> membership;  // none: alone
+    // Runs once a shard was read and before it is served, which a failure prevents.
+    std::function<void(const std::shared_ptr<Shard>&, std::function<void(Status)>)> prepare;
     // A shard is served from now on; on any thread.
     std::function<void(const std::shared_ptr<Shard>&)> on_taken;
   };
@@ -97,11 +99,14 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   void Take(const std::vector<ShardId>& ids, std::function<void(Status)> done);
   StatusOr<Batch> MakeBatch(const std::vector<ShardId>& ids) REQUIRES(mutex_);
   void OnClaimed(ShardId id, OwnedShard owned, std::function<void(Status)> done);
+  void Serve(const OwnedShard& owned, std::function<void(Status)> done);
   void EndTaking(ShardId id, const Status& status);
   void OnFenced(const std::shared_ptr<Shard>& shard, const Status& why);
 
   void Join();
   void PutRecord(const Lease& lease);
+  void PutRecordOver(uint64_t revision, const Lease& lease);
+  void GiveUp(LeaseId lease);
   void OnRecordPut(const Lease& lease, uint64_t revision);
   void JoinLater();
   void OnLeaseLost(LeaseId lease, const Status& why);

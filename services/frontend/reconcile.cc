@@ -1,6 +1,7 @@
 #include "services/frontend/reconcile.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <utility>
 
@@ -115,6 +116,13 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
             suspects_[shard->id()].push_back({space, offset, entry});
           }
         });
+      });
+    }
+    // The table has no order. In one, a batch holds as many of a space as it may, and equal tables
+    // are asked about equally, which the simulation counts on. Taken from the end.
+    for (auto& [id, list] : suspects_) {
+      std::ranges::sort(list, std::greater(), [](const Suspect& suspect) {
+        return std::pair(suspect.space, suspect.offset);
       });
     }
     NextSuspects();

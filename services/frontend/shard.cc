@@ -459,6 +459,15 @@ void Shard::RaiseToken(SpaceId space, Token token, std::function<void(Status)> d
   Pump();
 }
 
+std::vector<SpaceId> Shard::Spaces() const {
+  std::vector<SpaceId> spaces;
+  MutexLock lock(mutex_);
+  for (const auto& [space, token] : tokens_) {
+    spaces.push_back(space);
+  }
+  return spaces;
+}
+
 Entry Shard::Lookup(SpaceId space, Offset offset) const {
   MutexLock lock(mutex_);
   return table_.Get(space, offset);

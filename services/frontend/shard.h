@@ -153,6 +153,9 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // newer one is known.
   void RaiseToken(SpaceId space, Token token, std::function<void(Status)> done);
 
+  // The spaces that were ever opened here.
+  std::vector<SpaceId> Spaces() const;
+
   // Checks a request that changes nothing.
   Status CheckRead(const RequestHeader& header) const;
   Entry Lookup(SpaceId space, Offset offset) const;

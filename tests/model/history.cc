@@ -36,12 +36,19 @@ PageBytes History::MakeContent(SpaceId space, Offset offset, Content content, bo
   return bytes;
 }
 
+History::Content History::ContentOf(const PageBytes& bytes) {
+  Label label;
+  std::memcpy(&label, bytes.data(), sizeof(label));
+  return label.content;
+}
+
 History::WriteId History::BeginWrite(Offset offset, Content content) {
   std::vector<Write>& writes = slots_[offset];
   if (writes.empty()) {
     Write zero;
     zero.ended = 0;
     zero.applied = true;
+    zero.over = true;
     writes.push_back(zero);
   }
   Prune(writes);
@@ -62,6 +69,7 @@ void History::EndWrite(Offset offset, WriteId id, Outcome outcome) {
   }
   write->ended = now_++;
   write->applied = outcome == Outcome::kApplied;
+  write->over = outcome == Outcome::kApplied || outcome == Outcome::kOver;
   write->not_applied = outcome == Outcome::kNot;
   if (write->not_applied && write->observed != kNever) {
     Wrong(offset, "content " + std::to_string(write->content) + " was loaded and then refused");
@@ -90,7 +98,8 @@ void History::Observe(std::vector<Write>& writes, Write& write, Time load_began)
   const Time now = now_++;
   write.observed = std::min(write.observed, now);
   for (Write& other : writes) {
-    if (other.id != write.id && other.observed < load_began) {
+    const bool was_there = other.observed < load_began || (other.over && other.ended < load_began);
+    if (other.id != write.id && was_there) {
       other.replaced = std::min(other.replaced, now);
     }
   }
@@ -139,6 +148,13 @@ History::Candidates History::MayReturn(LoadId load, Offset offset) const {
     }
   }
   return may;
+}
+
+bool History::MayReturn(LoadId load, Offset offset, Content content) const {
+  const auto slot = slots_.find(offset);
+  return slot != slots_.end() && std::ranges::any_of(slot->second, [&](const Write& write) {
+           return write.content == content && MayReturn(slot->second, write, loads_.at(load));
+         });
 }
 
 // Forgets writes that no load may return, now or later: one that is looked for and forgotten is not

@@ -28,14 +28,17 @@ class History {
 
   // Names itself: the number and the slot are in it, and every byte follows from them.
   static PageBytes MakeContent(SpaceId space, Offset offset, Content content, bool shrinks);
+  // Which one such a page says it is.
+  static Content ContentOf(const PageBytes& bytes);
 
   explicit History(SpaceId space) : space_(space) {}
 
   // A content never used before, not 0.
   Content NewContent() { return next_content_++; }
   WriteId BeginWrite(Offset offset, Content content);
-  enum class Outcome { kApplied, kMaybe, kNot };
-  // kMaybe: it was or was not, but will not be from now on.
+  enum class Outcome { kApplied, kMaybe, kOver, kNot };
+  // kMaybe: it was or was not, and nothing that begins now comes before it. kOver: it was or was
+  // not, but will not be from now on.
   void EndWrite(Offset offset, WriteId write, Outcome outcome);
 
   using LoadId = uint64_t;
@@ -48,6 +51,8 @@ class History {
     bool others = false;
   };
   Candidates MayReturn(LoadId load, Offset offset) const;
+  // Whether it may find this content.
+  bool MayReturn(LoadId load, Offset offset, Content content) const;
   void EndLoad(LoadId load);
 
   // Slots that a load may find to be something else than zero.
@@ -67,6 +72,7 @@ class History {
     Time observed = kNever;  // the first load that returned it ended
     Time replaced = kNever;  // a load ended that found another one in its place
     bool applied = false;
+    bool over = false;  // applied or not, it will not be after `ended`
     bool not_applied = false;
     Time certain_at() const { return std::min(applied ? ended : kNever, observed); }
     Time over_at() const { return std::min(ended, observed); }

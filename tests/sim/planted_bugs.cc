@@ -1,0 +1,357 @@
+#include "tests/sim/planted_bugs.h"
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <optional>
+
+#include "services/frontend/backing.h"
+#include "tests/support/pages.h"
+
+namespace vswap {
+namespace {
+
+// --- At servers.
+
+class PassingNode : public Node {
+ public:
+  explicit PassingNode(Node& node) : node_(node) {}
+
+  void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override {
+    node_.Put(std::move(pages), lane, std::move(done));
+  }
+  void Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) override {
+    node_.Get(std::move(names), lane, std::move(done));
+  }
+  void Delete(std::vector<PageName> names, Callback<Incarnation> done) override {
+    node_.Delete(std::move(names), std::move(done));
+  }
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
+    node_.Inventory(std::move(cursor), limit, std::move(done));
+  }
+  void Statistics(Callback<NodeStatistics> done) override { node_.Statistics(std::move(done)); }
+
+ private:
+  Node& node_;
+};
+
+class PassingLog : public TableLog {
+ public:
+  // `log` may change.
+  explicit PassingLog(std::function<TableLog&()> log) : log_(std::move(log)) {}
+
+  void Write(LogWrite write, Callback<bool> done) override {
+    log_().Write(std::move(write), std::move(done));
+  }
+  void Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) override {
+    log_().Seal(shard, epoch, std::move(done));
+  }
+  void Read(ShardId shard, std::string cursor, uint32_t limit,
+            Callback<LogReadReply> done) override {
+    log_().Read(shard, std::move(cursor), limit, std::move(done));
+  }
+
+ private:
+  const std::function<TableLog&()> log_;
+};
+
+std::function<TableLog&()> LogOf(SimServer& server) {
+  return [&server]() -> TableLog& { return *server.log; };
+}
+std::function<TableLog&()> Always(TableLog& log) {
+  return [&log]() -> TableLog& { return log; };
+}
+
+bool SameSlot(const PageName& a, const PageName& b) {
+  return a.space == b.space && a.offset == b.offset;
+}
+
+// Deletes the older records of a slot, on every server, when a newer one is put.
+class EagerNode : public PassingNode {
+ public:
+  EagerNode(SimServer& server, std::vector<SimServer*> servers)
+      : PassingNode(server.memory), servers_(std::move(servers)) {}
+
+  void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override {
+    for (const PutPage& page : pages) {
+      for (SimServer* server : servers_) {
+        for (const PageName& name : server->memory.Names()) {
+          if (SameSlot(name, page.name) && name.version < page.name.version) {
+            server->memory.Drop(name);
+          }
+        }
+      }
+    }
+    PassingNode::Put(std::move(pages), lane, std::move(done));
+  }
+
+ private:
+  const std::vector<SimServer*> servers_;
+};
+
+// Which records are copies of moves, and which names were ever published.
+struct Moves {
+  std::vector<SimServer*> servers;
+  std::set<PageName> copies;
+  std::set<PageName> published;
+};
+
+class PublicationWatch : public PassingLog {
+ public:
+  PublicationWatch(SimServer& server, std::shared_ptr<Moves> moves)
+      : PassingLog(LogOf(server)), moves_(std::move(moves)) {}
+
+  void Write(LogWrite write, Callback<bool> done) override {
+    for (const SlotRecord& slot : write.slots) {
+      moves_->published.insert({slot.space, slot.offset, Word(slot.word).version()});
+    }
+    PassingLog::Write(std::move(write), std::move(done));
+  }
+
+ private:
+  const std::shared_ptr<Moves> moves_;
+};
+
+// A move's copy is deleted without having been published: its slot had changed. Here the slot gets
+// the copy's page all the same.
+class BlindNode : public PassingNode {
+ public:
+  BlindNode(SimServer& server, std::shared_ptr<Moves> moves)
+      : PassingNode(server.memory), server_(server), moves_(std::move(moves)) {}
+
+  void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override {
+    for (const PutPage& page : pages) {
+      if (page.as_is) {
+        moves_->copies.insert(page.name);
+      }
+    }
+    PassingNode::Put(std::move(pages), lane, std::move(done));
+  }
+  void Delete(std::vector<PageName> names, Callback<Incarnation> done) override {
+    for (const PageName& name : names) {
+      if (moves_->copies.erase(name) > 0 && !moves_->published.contains(name)) {
+        Publish(name);
+      }
+    }
+    PassingNode::Delete(std::move(names), std::move(done));
+  }
+
+ private:
+  void Publish(const PageName& copy) {
+    std::vector<std::byte> plain;
+    server_.memory.Get({copy}, Lane::kBackground, [&](const StatusOr<GetReply>& got) {
+      if (got.ok() && got->pages[0].code == PageCode::kOk) {
+        plain = PlainBytes(*got, 0);
+      }
+    });
+    for (SimServer* server : moves_->servers) {
+      for (const PageName& name : server->memory.Names()) {
+        if (!plain.empty() && SameSlot(name, copy) && name.version != copy.version &&
+            moves_->published.contains(name)) {
+          server->memory.PlantWrongPage(name, PageView(plain.data(), kPageBytes));
+        }
+      }
+    }
+  }
+
+  SimServer& server_;
+  const std::shared_ptr<Moves> moves_;
+};
+
+// Of each shard two replicas, of which one gets the writes later. A write is answered when the
+// other has it; a takeover reads either.
+class TwoReplicas : public TableLog {
+ public:
+  TwoReplicas(Incarnation incarnation, uint64_t seed) : incarnation_(incarnation), random_(seed) {}
+
+  void Write(LogWrite write, Callback<bool> done) override {
+    Shard& shard = shards_[write.shard];
+    shard.ahead->Write(write, [&shard, write, done](const StatusOr<bool>& answer) {
+      if (answer.ok() && shard.behind) {
+        shard.not_there.push_back(write);
+        if (shard.not_there.size() > kBehindMax) {
+          Replay(shard);
+        }
+      }
+      done(answer);
+    });
+  }
+  void Seal(ShardId id, Epoch epoch, Callback<LogEnd> done) override {
+    Shard& shard = shards_[id];
+    if (shard.behind && epoch > shard.epoch) {
+      shard.epoch = epoch;
+      if (random_.Below(2) == 0) {
+        Replay(shard);
+      } else {
+        shard.ahead = std::move(shard.behind);
+      }
+    }
+    shard.ahead->Seal(id, epoch, [this, done = std::move(done)](StatusOr<LogEnd> end) {
+      if (end.ok()) {
+        end->incarnation = incarnation_;
+      }
+      done(std::move(end));
+    });
+  }
+  void Read(ShardId id, std::string cursor, uint32_t limit, Callback<LogReadReply> done) override {
+    shards_[id].ahead->Read(id, std::move(cursor), limit, std::move(done));
+  }
+
+ private:
+  static constexpr size_t kBehindMax = 4;
+  struct Shard {
+    std::unique_ptr<MemoryTableLog> ahead = std::make_unique<MemoryTableLog>();
+    std::unique_ptr<MemoryTableLog> behind = std::make_unique<MemoryTableLog>();
+    std::deque<LogWrite> not_there;  // not at the one that is behind
+    Epoch epoch = 0;
+  };
+  static void Replay(Shard& shard) {
+    for (const LogWrite& write : std::exchange(shard.not_there, {})) {
+      shard.behind->Write(write, [](const StatusOr<bool>&) {});
+    }
+  }
+
+  const Incarnation incarnation_;
+  SeededRandom random_;
+  std::map<ShardId, Shard> shards_;
+};
+
+// Takes every write for one of the newest owner's.
+class OpenLog : public PassingLog {
+ public:
+  explicit OpenLog(SimServer& server) : PassingLog(LogOf(server)) {}
+
+  void Write(LogWrite write, Callback<bool> done) override {
+    Shard& shard = shards_[write.shard];
+    const auto [known, fresh] =
+        shard.numbers.try_emplace({write.epoch, write.sequence}, shard.numbers.size() + 1);
+    write.epoch = shard.epoch;
+    write.sequence = known->second;
+    if (write.versions_reserved != 0) {
+      shard.versions = std::max(shard.versions, write.versions_reserved);
+      write.versions_reserved = shard.versions;
+    }
+    PassingLog::Write(std::move(write), std::move(done));
+  }
+  void Seal(ShardId id, Epoch epoch, Callback<LogEnd> done) override {
+    shards_[id].epoch = std::max(shards_[id].epoch, epoch);
+    PassingLog::Seal(id, epoch, std::move(done));
+  }
+
+ private:
+  struct Shard {
+    Epoch epoch = 0;
+    Version versions = 0;
+    std::map<std::pair<Epoch, Sequence>, Sequence> numbers;
+  };
+  std::map<ShardId, Shard> shards_;
+};
+
+// --- At the owner.
+
+// Answers at once, and writes later; what was not written yet ends with the process.
+class HastyLog : public PassingLog {
+ public:
+  HastyLog(TableLog& log, Executor& executor) : PassingLog(Always(log)), executor_(executor) {}
+
+  void Write(LogWrite write, Callback<bool> done) override {
+    Queue& queue = queues_[write.shard];
+    executor_.Post([done = std::move(done), answer = queue.answer] { done(answer); });
+    queue.writes.push_back(std::move(write));
+    if (queue.writes.size() == 1) {
+      WriteFirst(queue);
+    }
+  }
+
+ private:
+  struct Queue {
+    std::deque<LogWrite> writes;
+    StatusOr<bool> answer = true;  // until another owner is there
+  };
+  void WriteFirst(Queue& queue) {
+    PassingLog::Write(queue.writes.front(), [this, &queue](const StatusOr<bool>& answer) {
+      if (ReasonOf(answer.status()) == ErrorReason::kStaleEpoch) {
+        queue.answer = answer;
+        return;
+      }
+      if (answer.ok()) {
+        queue.writes.pop_front();
+      }
+      if (!queue.writes.empty()) {
+        executor_.PostAfter(std::chrono::milliseconds(2), [this, &queue] { WriteFirst(queue); });
+      }
+    });
+  }
+
+  Executor& executor_;
+  std::map<ShardId, Queue> queues_;
+};
+
+// Answers writes without content before it sends them, and does not look at what becomes of them.
+class ProoflessLog : public PassingLog {
+ public:
+  ProoflessLog(TableLog& log, Executor& executor) : PassingLog(Always(log)), executor_(executor) {}
+
+  void Write(LogWrite write, Callback<bool> done) override {
+    const bool empty = write.slots.empty() && write.purges.empty() && write.tokens.empty() &&
+                       write.requests.empty() && write.forgotten.empty() &&
+                       write.versions_reserved == 0 && !write.begins;
+    if (!empty) {
+      return PassingLog::Write(std::move(write), std::move(done));
+    }
+    executor_.Post([done = std::move(done)] { done(true); });
+    Send(write);
+  }
+
+ private:
+  // The next ones wait for it.
+  void Send(const LogWrite& write) {
+    PassingLog::Write(write, [this, write](const StatusOr<bool>& answer) {
+      if (!answer.ok() && ReasonOf(answer.status()) != ErrorReason::kStaleEpoch) {
+        executor_.PostAfter(std::chrono::milliseconds(2), [this, write] { Send(write); });
+      }
+    });
+  }
+
+  Executor& executor_;
+};
+
+}  // namespace
+
+void PlantAtServers(PlantedBug bug, const std::vector<SimServer*>& servers, uint64_t seed) {
+  const auto moves = std::make_shared<Moves>();
+  moves->servers = servers;
+  for (SimServer* server : servers) {
+    switch (bug) {
+      case PlantedBug::kPublishWithoutComparing:
+        server->planted_node = std::make_unique<BlindNode>(*server, moves);
+        server->planted_log = std::make_unique<PublicationWatch>(*server, moves);
+        break;
+      case PlantedBug::kTakeoverWithoutMerging:
+        server->planted_log =
+            std::make_unique<TwoReplicas>(server->info.incarnation, seed + server->info.id);
+        break;
+      case PlantedBug::kReleaseBeforePublication:
+        server->planted_node = std::make_unique<EagerNode>(*server, servers);
+        break;
+      case PlantedBug::kNoFence:
+        server->planted_log = std::make_unique<OpenLog>(*server);
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+std::unique_ptr<TableLog> PlantAtOwner(PlantedBug bug, TableLog& log, Executor& executor) {
+  switch (bug) {
+    case PlantedBug::kAcknowledgeBeforeLog:
+      return std::make_unique<HastyLog>(log, executor);
+    case PlantedBug::kNoProof:
+      return std::make_unique<ProoflessLog>(log, executor);
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace vswap

@@ -1,0 +1,131 @@
+#include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "tests/sim/simulation.h"
+
+namespace vswap {
+namespace {
+
+constexpr auto kSuiteTime = std::chrono::seconds(60);
+constexpr uint64_t kSeedsForABug = 3000;
+
+std::optional<uint64_t> GivenSeed() {
+  const char* const given = std::getenv("VSWAP_TEST_SEED");
+  return given == nullptr ? std::nullopt : std::optional(std::strtoull(given, nullptr, 0));
+}
+
+// What front-ends say of their shards would be most of the output of many seeds.
+class Quiet : public testing::Environment {
+ public:
+  void SetUp() override {
+    spdlog::set_pattern("%v");
+    spdlog::set_level(GivenSeed() ? spdlog::level::info : spdlog::level::off);
+  }
+};
+const testing::Environment* const kQuiet = testing::AddGlobalTestEnvironment(new Quiet);
+
+std::string Join(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) {
+    text += "\n  " + line;
+  }
+  return text;
+}
+
+// Runs seeds from `first` on until one fails or the time is over.
+void RunSeeds(uint64_t first, std::chrono::steady_clock::duration time) {
+  const auto deadline = std::chrono::steady_clock::now() + time;
+  uint64_t seeds = 0;
+  uint64_t requests = 0;
+  uint64_t pages_checked = 0;
+  double seconds = 0;
+  std::map<std::string, uint64_t> counts;
+  for (uint64_t seed = first; std::chrono::steady_clock::now() < deadline; ++seed) {
+    const Simulation::Result result = Simulation(seed, PlantedBug::kNone).Run();
+    ++seeds;
+    requests += result.requests;
+    pages_checked += result.pages_checked;
+    seconds += result.seconds;
+    for (const auto* of_run : {&result.counts, &result.counters}) {
+      for (const auto& [kind, count] : *of_run) {
+        counts[kind] += count;
+      }
+    }
+    if (!result.wrong.empty()) {
+      ADD_FAILURE() << "VSWAP_TEST_SEED=" << seed << Join(result.wrong);
+      break;
+    }
+  }
+  std::printf(
+      "%llu seeds from %llu on, %.0f s of virtual time, %llu requests, %llu pages checked\n",
+      static_cast<unsigned long long>(seeds), static_cast<unsigned long long>(first), seconds,
+      static_cast<unsigned long long>(requests), static_cast<unsigned long long>(pages_checked));
+  for (const auto& [kind, count] : counts) {
+    std::printf("%12llu %s\n", static_cast<unsigned long long>(count), kind.c_str());
+  }
+}
+
+// One given seed, with everything that happens, or as many as there is time for.
+TEST(Simulation, NothingGoesWrong) {
+  if (const std::optional<uint64_t> seed = GivenSeed()) {
+    Simulation simulation(*seed, PlantedBug::kNone);
+    simulation.SetLog([](const std::string& line) { std::printf("%s\n", line.c_str()); });
+    const Simulation::Result result = simulation.Run();
+    EXPECT_TRUE(result.wrong.empty()) << "VSWAP_TEST_SEED=" << *seed << Join(result.wrong);
+    return;
+  }
+  RunSeeds(1, kSuiteTime);
+}
+
+TEST(Simulation, ASeedReplaysExactly) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    const Simulation::Result first = Simulation(seed, PlantedBug::kNone).Run();
+    const Simulation::Result second = Simulation(seed, PlantedBug::kNone).Run();
+    EXPECT_EQ(first.trace, second.trace) << "seed " << seed;
+    EXPECT_EQ(first.counts, second.counts) << "seed " << seed;
+  }
+}
+
+class PlantedBugs : public testing::TestWithParam<PlantedBug> {};
+
+TEST_P(PlantedBugs, IsFound) {
+  for (uint64_t seed = 1; seed <= kSeedsForABug; ++seed) {
+    const Simulation::Result result = Simulation(seed, GetParam()).Run();
+    if (!result.wrong.empty()) {
+      EXPECT_TRUE(Simulation(seed, PlantedBug::kNone).Run().wrong.empty()) << "also without it";
+      std::printf("%s: found by seed %llu:\n  %s\n", Name(GetParam()),
+                  static_cast<unsigned long long>(seed), result.wrong.front().c_str());
+      return;
+    }
+  }
+  ADD_FAILURE() << Name(GetParam()) << " was not found by " << kSeedsForABug << " seeds";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Each, PlantedBugs,
+    testing::Values(PlantedBug::kPublishWithoutComparing, PlantedBug::kAcknowledgeBeforeLog,
+                    PlantedBug::kTakeoverWithoutMerging, PlantedBug::kReleaseBeforePublication,
+                    PlantedBug::kNoProof, PlantedBug::kNoFence, PlantedBug::kDuplicateAppliedTwice,
+                    PlantedBug::kUnprovenLoads),
+    [](const auto& param) {
+      std::string name = Name(param.param);
+      std::erase(name, ' ');
+      return name;
+    });
+
+// With label long: for VSWAP_TEST_MINUTES, with other seeds each time.
+TEST(Simulation, LongNothingGoesWrong) {
+  const char* const given = std::getenv("VSWAP_TEST_MINUTES");
+  const int minutes = given == nullptr ? 5 : std::atoi(given);
+  RunSeeds(GivenSeed().value_or(SystemRandom().Next64() >> 16), std::chrono::minutes(minutes));
+}
+
+}  // namespace
+}  // namespace vswap

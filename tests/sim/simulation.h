@@ -1,0 +1,157 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/sim/planted_bugs.h"
+#include "tests/sim/sim_client.h"
+#include "tests/sim/sim_coordinator.h"
+#include "tests/sim/sim_front_end.h"
+#include "tests/sim/sim_network.h"
+#include "tests/sim/sim_server.h"
+#include "tests/sim/space_oracle.h"
+
+namespace vswap {
+
+// One simulated life of a cluster: a coordinator, compressors, stores, front-ends that share the
+// shards and come and go, and clients that take spaces from each other, in one thread with virtual
+// time. Shape, faults and order all follow from the seed.
+//
+//   chaos: clients ask, messages are lost, processes die, ...
+//   quiet: nothing fails any more; what is under way comes to its end
+//   end:   a last front-end; all pages are loaded and compared, tables and nodes are compared,
+//          everything is freed, and the nodes must be empty
+class Simulation {
+ public:
+  struct Result {
+    uint64_t trace = 0;                        // the same for the same seed
+    std::vector<std::string> wrong;            // empty: nothing was
+    std::map<std::string, uint64_t> counts;    // of faults and messages, by kind
+    std::map<std::string, uint64_t> counters;  // of all front-ends
+    uint64_t requests = 0;                     // answered
+    uint64_t pages_checked = 0;
+    double seconds = 0;  // of virtual time
+  };
+
+  Simulation(uint64_t seed, PlantedBug bug);
+  ~Simulation();
+  // Told of everything that happens, a line each.
+  void SetLog(std::function<void(const std::string&)> log);
+  Result Run();
+
+ private:
+  static constexpr Duration kTick = std::chrono::milliseconds(5);
+  // Longer than any fault lasts, and a replica of a log takes to be replaced.
+  static constexpr Duration kRepaired = std::chrono::seconds(2);
+  static std::chrono::milliseconds Millis(uint64_t count) {
+    return std::chrono::milliseconds(count);
+  }
+
+  // What is fixed for a run.
+  struct Shape {
+    Duration chaos{};
+    Duration request_interval_max{};
+    Duration fault_interval_max{};
+    SimNetwork::Faults network;
+    bool full_expected = false;
+    uint32_t shard_count = 1;
+    uint32_t log_replicas = 1;
+  };
+
+  uint64_t NextId() { return next_id_++; }
+  void MakeServers();
+  SimClient& MakeClient(const std::string& space, const std::string& holder);
+  void RequestSoon();
+  void FaultSoon();
+  void Fault();
+
+  // --- Front-ends. Each member is one process after the other.
+  struct Member {
+    std::string id;
+    SimFrontEnd* now = nullptr;
+    bool starts = false;  // another one soon
+  };
+  void StartFrontEnd(Member& member);
+  void StartFrontEndAfter(Member& member, Duration delay);
+  void EndFrontEnd(Member& member, SimFrontEnd& ended);
+  Member& AnyMember() { return *members_[random_.Below(members_.size())]; }
+  // Often long enough for others to take its shards.
+  Duration AroundLease() { return Below(4 * cluster_->lease); }
+  // Whether it is alive, runs, and has begun to serve.
+  static bool Runs(const Member& member);
+  void KillFrontEnd();
+  void PauseFrontEnd();
+  void IsolateFrontEnd();
+  void DrainFrontEnd();
+  void MoveSome();
+  SimFrontEnd* Find(const std::string& address);
+  std::vector<SimFrontEnd*> FrontEnds();
+  // Everybody in the cluster but clients.
+  std::vector<SimProcess*> Processes();
+
+  // --- Servers and ways.
+  void CrashServer();
+  void StopServer();
+  void LoseServer();
+  void LoseData(SimServer& server);
+  // Whether its logs are elsewhere as well.
+  bool MayLose(const SimServer& server);
+  void DamagePage();
+  void SlowServer();
+  void CrashCoordinator();
+  void CutPair();
+
+  // --- Clients.
+  void ReplaceClient();
+  // Often the space goes to another one while a front-end does not know that it was replaced.
+  void ReplaceClientToo();
+
+  void Quiet();
+  void End();
+  void Await(const char* what, const std::function<bool()>& done);
+  void CompareNodes(FrontEnd& front_end);
+  void CheckTables(FrontEnd& front_end);
+  void NotePut(const PutPage& page);
+  void NoteDestroyed(SimServer& server, const PageName& name);
+  void NoteCounters(const FrontEndCounters& counters);
+  void NoteOwner(std::map<std::pair<ShardId, Epoch>, uint64_t>& owners, ShardId shard, Epoch epoch,
+                 const SimProcess& process, const char* what);
+  // Counts answers that came after a later owner had begun: of the chances for old pages.
+  void NoteFormer(ShardId shard, Epoch epoch, const SimProcess& process);
+  void Wrong(const std::string& what);
+  bool failed() const;
+  Duration Below(Duration bound) {
+    return Duration(1 + random_.Below(static_cast<uint64_t>(bound.count())));
+  }
+
+  const uint64_t seed_;
+  const PlantedBug bug_;
+  SeededRandom random_;
+  ManualExecutor world_;
+  SimNetwork network_;
+  uint64_t next_id_ = 1;
+  Shape shape_;
+  SimCoordinatorServer coordinator_;
+  std::vector<std::unique_ptr<SimServer>> servers_;
+  std::optional<SimFrontEnd::Cluster> cluster_;
+  std::vector<std::unique_ptr<Member>> members_;
+  std::vector<std::unique_ptr<SimFrontEnd>> front_ends_;  // all that ever were
+  std::vector<std::unique_ptr<SimClient>> clients_;       // all that ever were
+  std::map<std::string, SimClient*> holders_;             // who is meant to have each space
+  std::map<SpaceId, std::unique_ptr<SpaceOracle>> oracles_;
+  VersionLedger versions_;
+  std::map<std::pair<ShardId, Epoch>, uint64_t> writers_;    // processes that wrote to logs
+  std::map<std::pair<ShardId, Epoch>, uint64_t> answerers_;  // and that answered clients
+  std::map<std::string, uint64_t> counters_;                 // of all front-ends
+  bool chaos_ = true;
+  bool calm_ = false;  // no new faults for a while
+  std::vector<std::string> wrong_;
+};
+
+}  // namespace vswap

@@ -1,0 +1,284 @@
+#include <algorithm>
+
+#include "tests/sim/simulation.h"
+#include "tests/support/pages.h"
+#include "vswap/v1/cluster.pb.h"
+
+// What befalls the cluster.
+namespace vswap {
+
+void Simulation::FaultSoon() {
+  world_.PostAfter(Below(shape_.fault_interval_max), [this] {
+    if (chaos_ && !calm_) {
+      Fault();
+    }
+    if (chaos_) {
+      FaultSoon();
+    }
+  });
+}
+
+void Simulation::Fault() {
+  static constexpr void (Simulation::*kFaults[])() = {
+      &Simulation::KillFrontEnd,    &Simulation::PauseFrontEnd, &Simulation::IsolateFrontEnd,
+      &Simulation::IsolateFrontEnd, &Simulation::DrainFrontEnd, &Simulation::MoveSome,
+      &Simulation::MoveSome,        &Simulation::CrashServer,   &Simulation::StopServer,
+      &Simulation::LoseServer,      &Simulation::DamagePage,    &Simulation::SlowServer,
+      &Simulation::CutPair,         &Simulation::CutPair,       &Simulation::CrashCoordinator,
+      &Simulation::ReplaceClient};
+  (this->*kFaults[random_.Below(std::size(kFaults))])();
+}
+
+// --- Front-ends.
+
+std::vector<SimFrontEnd*> Simulation::FrontEnds() {
+  std::vector<SimFrontEnd*> alive;
+  for (const auto& front_end : front_ends_) {
+    if (front_end->process().alive()) {
+      alive.push_back(front_end.get());
+    }
+  }
+  return alive.empty() ? std::vector{front_ends_.back().get()} : alive;
+}
+
+SimFrontEnd* Simulation::Find(const std::string& address) {
+  const auto it = std::ranges::find(
+      front_ends_, address, [](const auto& front_end) { return front_end->process().name(); });
+  return it == front_ends_.end() || !(*it)->process().alive() ? nullptr : it->get();
+}
+
+std::vector<SimProcess*> Simulation::Processes() {
+  std::vector<SimProcess*> all = {&coordinator_.process};
+  for (const auto& server : servers_) {
+    all.push_back(&server->process);
+  }
+  for (SimFrontEnd* front_end : FrontEnds()) {
+    all.push_back(&front_end->process());
+  }
+  return all;
+}
+
+void Simulation::StartFrontEnd(Member& member) {
+  const uint64_t id = NextId();
+  const size_t index = front_ends_.size();
+  SimFrontEnd::Handlers handlers{
+      .on_accepted =
+          [this, index](const LogWrite& write) {
+            NoteOwner(writers_, write.shard, write.epoch, front_ends_[index]->process(), "writes");
+          },
+      .on_end = [this](const FrontEndCounters& counters) { NoteCounters(counters); }};
+  front_ends_.push_back(
+      std::make_unique<SimFrontEnd>(*cluster_, member.id, id, Mix64(seed_ + id), handlers));
+  SimFrontEnd& started = *front_ends_.back();
+  member.now = &started;
+  network_.Note("front-end starts", started.process().name());
+  started.Start([this, &member, &started](const Status& status) {
+    network_.Note(status.ok() ? "front-end serves" : "front-end failed", started.process().name());
+    if (!status.ok()) {
+      world_.PostAfter(Below(Millis(30)),
+                       [this, &member, &started] { EndFrontEnd(member, started); });
+    }
+  });
+}
+
+void Simulation::StartFrontEndAfter(Member& member, Duration delay) {
+  if (std::exchange(member.starts, true)) {
+    return;
+  }
+  world_.PostAfter(delay, [this, &member] {
+    member.starts = false;
+    StartFrontEnd(member);
+  });
+}
+
+void Simulation::EndFrontEnd(Member& member, SimFrontEnd& ended) {
+  if (member.now == &ended && ended.process().alive()) {
+    member.now->Kill();
+    StartFrontEndAfter(member, Below(Millis(200)));
+  }
+}
+
+bool Simulation::Runs(const Member& member) {
+  return member.now->process().alive() && !member.now->process().stopped() &&
+         member.now->front_end().GetShardMap().ok();
+}
+
+void Simulation::KillFrontEnd() {
+  Member& member = AnyMember();
+  network_.Note("front-end killed", member.now->process().name());
+  EndFrontEnd(member, *member.now);
+}
+
+// It does not know that it was replaced, if it was, until it goes on.
+void Simulation::PauseFrontEnd() {
+  Member& member = AnyMember();
+  if (!Runs(member)) {
+    return;
+  }
+  SimFrontEnd& paused = *member.now;
+  network_.Note("front-end stopped", paused.process().name());
+  paused.process().Stop();
+  ReplaceClientToo();
+  world_.PostAfter(AroundLease(), [this, &paused] {
+    if (paused.process().alive()) {
+      network_.Note("front-end continued", paused.process().name());
+      paused.process().Continue();
+    }
+  });
+}
+
+// It loses sight of the coordinator, and so its lease, and is well.
+void Simulation::IsolateFrontEnd() {
+  SimProcess& isolated = AnyMember().now->process();
+  network_.Note("front-end isolated", isolated.name());
+  network_.Cut(isolated, coordinator_.process);
+  ReplaceClientToo();
+  world_.PostAfter(AroundLease(),
+                   [this, &isolated] { network_.Mend(isolated, coordinator_.process); });
+}
+
+void Simulation::DrainFrontEnd() {
+  Member& member = AnyMember();
+  if (!Runs(member)) {
+    return;
+  }
+  SimFrontEnd& drained = *member.now;
+  network_.Note("front-end drained", drained.process().name());
+  drained.front_end().Stop();
+  world_.PostAfter(Below(Millis(300)), [this, &member, &drained] {
+    if (!drained.process().alive() || drained.process().stopped()) {
+      return EndFrontEnd(member, drained);
+    }
+    drained.front_end().Leave([](const Status&) {});
+    world_.PostAfter(Below(Millis(100)),
+                     [this, &member, &drained] { EndFrontEnd(member, drained); });
+  });
+}
+
+void Simulation::MoveSome() {
+  Member& member = AnyMember();
+  if (Runs(member)) {
+    const Tier from = random_.Below(2) == 0 ? Tier::kCompressed : Tier::kPhysical;
+    const Tier to = from == Tier::kCompressed ? Tier::kPhysical : Tier::kCompressed;
+    network_.Note("pages moved", member.now->process().name());
+    member.now->front_end().MoveAll(from, to, [](uint64_t) {});
+  }
+}
+
+// --- Servers and ways.
+
+void Simulation::CrashServer() {
+  SimServer& server = *servers_[random_.Below(servers_.size())];
+  network_.Note("server killed", server.process.name());
+  server.process.SetDown(true);
+  world_.PostAfter(Below(Millis(300)), [&server] { server.process.SetDown(false); });
+}
+
+void Simulation::StopServer() {
+  SimServer& server = *servers_[random_.Below(servers_.size())];
+  network_.Note("server stopped", server.process.name());
+  server.process.Stop();
+  world_.PostAfter(Below(Millis(400)), [&server] { server.process.Continue(); });
+}
+
+// Another server may have a copy by an attempt to put it there, but no entry names that.
+void Simulation::NoteDestroyed(SimServer& server, const PageName& name) {
+  server.memory.Get({name}, Lane::kBackground, [&](const StatusOr<GetReply>& got) {
+    if (got->pages[0].code == PageCode::kOk) {
+      oracles_.at(name.space)->Destroyed(name.offset, History::ContentOf(PlainBytes(*got, 0)));
+    }
+  });
+}
+
+bool Simulation::MayLose(const SimServer& server) {
+  bool may = true;
+  coordinator_.memory.List("shards/", [&](const StatusOr<std::vector<KeyValue>>& found) {
+    may = found->size() == shape_.shard_count;
+    for (const KeyValue& entry : *found) {
+      v1::ShardRecord record;
+      may = may && record.ParseFromString(entry.value) &&
+            std::ranges::any_of(record.replicas(), [&](const v1::LogReplica& replica) {
+              return replica.full() && replica.node() != server.info.id &&
+                     servers_[replica.node() - 1]->info.incarnation == replica.incarnation();
+            });
+    }
+  });
+  return may;
+}
+
+void Simulation::LoseServer() {
+  SimServer& server = *servers_[random_.Below(servers_.size())];
+  if (server.info.tier == Tier::kCompressed) {
+    return LoseData(server);
+  }
+  if (shape_.log_replicas < 2 || random_.Below(3) != 0) {
+    return;
+  }
+  // Its logs are elsewhere only once no earlier fault is being repaired, and until this one is.
+  calm_ = true;
+  network_.Note("calm", "");
+  network_.SetFaults({});
+  world_.PostAfter(kRepaired, [this, &server] {
+    if (chaos_ && MayLose(server)) {
+      LoseData(server);
+    }
+    world_.PostAfter(kRepaired, [this] {
+      calm_ = false;
+      if (chaos_) {
+        network_.SetFaults(shape_.network);
+      }
+    });
+  });
+}
+
+// Everybody hears of it.
+void Simulation::LoseData(SimServer& server) {
+  network_.Note("server lost its data", server.process.name());
+  for (const PageName& name : server.memory.Names()) {
+    NoteDestroyed(server, name);
+  }
+  server.LoseAll();
+  world_.PostAfter(Below(Millis(100)), [this, &server] {
+    for (const auto& front_end : front_ends_) {
+      front_end->Tell(server.info);
+    }
+  });
+}
+
+void Simulation::DamagePage() {
+  SimServer& server = *servers_[random_.Below(servers_.size())];
+  const std::vector<PageName> names = server.memory.Names();
+  if (!names.empty()) {
+    const PageName& name = names[random_.Below(names.size())];
+    network_.Note("page damaged", server.process.name());
+    NoteDestroyed(server, name);
+    server.memory.FlipByte(name, 0);
+  }
+}
+
+void Simulation::CrashCoordinator() {
+  network_.Note("coordinator away", "");
+  coordinator_.SetDown(true);
+  world_.PostAfter(Below(Millis(800)), [this] { coordinator_.SetDown(false); });
+}
+
+void Simulation::SlowServer() {
+  SimServer& server = *servers_[random_.Below(servers_.size())];
+  network_.Note("server slow", server.process.name());
+  server.process.SetSlowness(Below(Millis(60)));
+  world_.PostAfter(Below(Millis(300)), [&server] { server.process.SetSlowness(Duration(0)); });
+}
+
+void Simulation::CutPair() {
+  std::vector<SimProcess*> all = Processes();
+  SimProcess& a = *all[random_.Below(all.size())];
+  for (const auto& client : clients_) {
+    all.push_back(&client->process());
+  }
+  SimProcess& b = *all[random_.Below(all.size())];
+  network_.Note("pair cut", a.name() + " " + b.name());
+  network_.Cut(a, b);
+  world_.PostAfter(Below(Millis(800)), [this, &a, &b] { network_.Mend(a, b); });
+}
+
+}  // namespace vswap
