@@ -7,7 +7,7 @@ source "$root/deploy/lib/free_port.sh"
 
 usage() {
   cat << 'END'
-usage: deploy/cluster.sh up --dir DIR [--frontends N] [--compressors N] [--stores N] [--etcd N] [--shards N]
+usage: deploy/cluster.sh up --dir DIR [--frontends N] [--compressors N] [--stores N] [--etcd N] [--shards N] [--replicas N]
                            [--memory-max SIZE] [--capacity-pages N]
        deploy/cluster.sh status --dir DIR
        deploy/cluster.sh kill|stop|cont|restart --dir DIR ROLE/N
@@ -16,7 +16,7 @@ usage: deploy/cluster.sh up --dir DIR [--frontends N] [--compressors N] [--store
 up waits until the cluster serves and writes DIR/cluster.env: VSWAP_FRONTENDS (HOST:PORT,...), VSWAP_ETCD and
 VSWAP_PID_ROLE_N of each process. ROLE: frontend, compressor, store, etcd; N from 1. Each process counts as a machine of
 its own. kill is SIGKILL, stop and cont are SIGSTOP and SIGCONT, restart starts what was killed, at the same address.
-Of the front-ends one serves; the others stand by.
+All front-ends serve, each a part of the shards. --replicas N: copies of the table logs, on different stores (default 2).
 END
 }
 
@@ -29,7 +29,7 @@ command=${1:-}
 [[ $# -gt 0 ]] && shift
 dir=
 target=
-frontends=2 compressors=2 stores=2 etcd_members=1 shards=64 memory_max=64MiB capacity_pages=262144
+frontends=2 compressors=2 stores=2 etcd_members=1 shards=64 replicas=2 memory_max=64MiB capacity_pages=262144
 while [[ $# -gt 0 ]]; do
   case $1 in
     --dir) dir=$2; shift ;;
@@ -38,6 +38,7 @@ while [[ $# -gt 0 ]]; do
     --stores) stores=$2; shift ;;
     --etcd) etcd_members=$2; shift ;;
     --shards) shards=$2; shift ;;
+    --replicas) replicas=$2; shift ;;
     --memory-max) memory_max=$2; shift ;;
     --capacity-pages) capacity_pages=$2; shift ;;
     -*) usage >&2; fail "unknown option $1" ;;
@@ -92,15 +93,6 @@ wait_until() { # SECONDS WHAT COMMAND...
 
 node_ready() { grep -q '^ready ' "$dir/$1.out" 2> /dev/null || { alive "$1" || fail "$1 ended: $(tail -n 1 "$dir/$1.log")"; false; }; }
 etcd_ready() { curl -sf "http://$(cut -d, -f1 "$dir/etcd")/health" | grep -q true; }
-one_serves() {
-  local n
-  for ((n = 1; n <= frontends; ++n)); do
-    grep -q '^ready ' "$dir/frontend-$n.out" 2> /dev/null && return 0
-    alive "frontend-$n" || fail "frontend-$n ended: $(tail -n 1 "$dir/frontend-$n.log")"
-  done
-  return 1
-}
-
 up() {
   [[ -x $vswapd ]] || fail "$vswapd is missing: build first (tests/run.sh does)"
   command -v etcd > /dev/null || fail "etcd is missing: apt-get install etcd-server (tests/run.sh installs it too)"
@@ -128,7 +120,7 @@ up() {
   for ((n = 1; n <= frontends; ++n)); do
     port=$(free_port)
     addresses+=("127.0.0.1:$port")
-    echo "exec '$vswapd' frontend --etcd $joined_clients --id frontend-$n --listen 127.0.0.1:$port --shards $shards" \
+    echo "exec '$vswapd' frontend --etcd $joined_clients --id frontend-$n --listen 127.0.0.1:$port --shards $shards --log-replicas $replicas" \
       "--machine frontend-$n" > "$dir/frontend-$n.cmd"
   done
   (IFS=,; echo "${addresses[*]}") > "$dir/frontends"
@@ -145,7 +137,7 @@ up() {
   done
   for ((n = 1; n <= compressors; ++n)); do wait_until 60 "compressor-$n" node_ready "compressor-$n"; done
   for ((n = 1; n <= stores; ++n)); do wait_until 60 "store-$n" node_ready "store-$n"; done
-  wait_until 60 "a front-end" one_serves
+  for ((n = 1; n <= frontends; ++n)); do wait_until 60 "frontend-$n" node_ready "frontend-$n"; done
   write_env
 }
 

@@ -145,8 +145,6 @@ class FrontEndRole : public Role {
     v1::ClusterRecord record;
     record.set_shard_count(static_cast<uint32_t>(options_.front_end.shards));
     record.set_log_replicas(static_cast<uint32_t>(options_.log_replicas));
-    record.set_compressed_replicas(static_cast<uint32_t>(options_.compressed_replicas));
-    record.set_physical_replicas(static_cast<uint32_t>(options_.physical_replicas));
     return record;
   }
 

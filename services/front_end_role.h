@@ -11,11 +11,8 @@ namespace vswap {
 struct FrontEndRoleOptions {
   MemberOptions member;
   FrontEndOptions front_end;
-  // Of a new cluster: copies on different machines of each shard's table log and of each page of a
-  // tier.
+  // Of a new cluster: stores, on different machines, that keep each shard's table log.
   uint64_t log_replicas = 2;
-  uint64_t compressed_replicas = 1;
-  uint64_t physical_replicas = 1;
   uint64_t lease_seconds = 3;  // after its death the others take over
 };
 

@@ -343,7 +343,7 @@ int Cache(void* handle, uint32_t count, uint64_t offset, uint32_t) {
 void DumpPlugin() { printf("vswap_version=%s\n", VSWAP_VERSION); }
 
 constexpr char kHelp[] =
-    "frontend=HOST:PORT    (required) The front-end of vswap.\n"
+    "frontend=HOST:PORT,...(required) Front-ends of vswap; one that answers is enough.\n"
     "size=SIZE             Size of a space that is made (default 1G).\n"
     "in-flight=SIZE        Most page bytes under way, reads and the rest apart (default 64M).\n"
     "metrics=HOST:PORT     Serve /metrics for Prometheus there (default: do not).\n"

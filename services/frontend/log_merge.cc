@@ -208,9 +208,9 @@ class RestoreJob : public std::enable_shared_from_this<RestoreJob> {
     write.sequence = stream.sealed.end.last_sequence + 1;
     write.versions_reserved = Lead().sealed.end.versions_reserved;
     // More than one write can change: they differ by more.
-    stream.bad = stream.bad ||
-                 std::max({write.slots.size(), write.purges.size(), write.requests.size(),
-                           write.forgotten.size(), write.tokens.size()}) > kLogWriteSlotsMax;
+    stream.bad =
+        stream.bad || std::max({write.slots.size(), write.purges.size(), write.requests.size(),
+                                write.forgotten.size(), write.tokens.size()}) > kLogWriteSlotsMax;
     if (stream.bad) {
       return Level(index + 1);
     }

@@ -50,10 +50,4 @@ bool LocalCluster::Alive(const std::string& process) const {
   return pid > 0 && kill(pid, 0) == 0 && state != 'Z';
 }
 
-bool LocalCluster::Ready(const std::string& process) const {
-  std::ifstream file(dir_ + "/" + FileNameOf(process) + ".out");
-  std::string line;
-  return std::getline(file, line) && line.starts_with("ready ");
-}
-
 }  // namespace vswap

@@ -22,8 +22,6 @@ class LocalCluster {
   void Continue(const std::string& process) { Run("cont", process); }
   void Restart(const std::string& process) { Run("restart", process); }
   bool Alive(const std::string& process) const;
-  // Whether it has said that it serves since its last start.
-  bool Ready(const std::string& process) const;
 
  private:
   void Run(const std::string& command, const std::string& arguments);
