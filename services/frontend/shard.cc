@@ -103,9 +103,11 @@ bool Shard::Idle() const {
 
 void Shard::Discard() {
   std::deque<QueueEntry> dropped;
+  std::shared_ptr<WriteUnderWay> undecided;
   MutexLock lock(mutex_);
   failed_ = true;
   dropped.swap(queue_);
+  undecided.swap(writing_);
 }
 
 Status Shard::CheckHeader(const RequestHeader& header) const {
