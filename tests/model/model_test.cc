@@ -30,12 +30,16 @@ class World {
   World(uint64_t seed, bool writeback)
       : random_(seed),
         network_(random_.Next64()),
-        pages_each_(random_.Below(2) == 0 ? 1000 : 120),
+        // Where pages are written back, the upper tier is small and the lower one has room.
+        compressed_pages_(!writeback && random_.Below(2) == 0 ? 1000 : 120),
+        physical_pages_(writeback ? 1000 : compressed_pages_),
         writeback_(writeback) {
-    compressed_ = std::make_unique<MemoryNode>(MemoryNode::Options{
-        .mode = MemoryNode::Mode::kCompressed, .capacity_pages = pages_each_, .overlap_pages = 8});
-    physical_ = std::make_unique<MemoryNode>(
-        MemoryNode::Options{.capacity_pages = pages_each_, .overlap_pages = 8, .incarnation = 2});
+    compressed_ =
+        std::make_unique<MemoryNode>(MemoryNode::Options{.mode = MemoryNode::Mode::kCompressed,
+                                                         .capacity_pages = compressed_pages_,
+                                                         .overlap_pages = 8});
+    physical_ = std::make_unique<MemoryNode>(MemoryNode::Options{
+        .capacity_pages = physical_pages_, .overlap_pages = 8, .incarnation = 2});
     far_compressed_ = std::make_unique<FarNode>(network_, *compressed_);
     far_physical_ = std::make_unique<FarNode>(network_, *physical_);
     StartFrontEnd();
@@ -168,7 +172,7 @@ class World {
       FrontEnd::Options options{.shard_count = 3};
       if (writeback_) {
         options.writeback =
-            Writeback::Options{.start = 0.8, .end = 0.6, .interval = std::chrono::milliseconds(20)};
+            Writeback::Options{.start = 0.6, .end = 0.4, .interval = std::chrono::milliseconds(1)};
       }
       front_end_ = std::make_unique<FrontEnd>(std::move(options), coordinator_,
                                               std::vector<TableLog*>{&far_log_},
@@ -222,7 +226,8 @@ class World {
 
   SeededRandom random_;
   FaultyNetwork network_;
-  const uint64_t pages_each_;
+  const uint64_t compressed_pages_;
+  const uint64_t physical_pages_;
   const bool writeback_;
   ManualExecutor executor_;         // the front-end's: dies with it
   ManualExecutor client_executor_;  // the hosts'
