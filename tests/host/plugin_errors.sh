@@ -20,7 +20,7 @@ refused() {
 refused 'parameter frontend=HOST:PORT is missing'
 refused 'parameter frontend=HOST:PORT is missing' size=1G
 for frontend in nonsense 127.0.0.1 127.0.0.1: 127.0.0.1:0 127.0.0.1:65536 :7410 127.0.0.1:x; do
-  refused "frontend is '$frontend', allowed: HOST:PORT with a port of 1..65535" "frontend=$frontend"
+  refused "frontend is '$frontend', allowed: HOST:PORT,... with ports of 1..65535" "frontend=$frontend"
 done
 good=frontend=127.0.0.1:7410
 for size in 0 1 4095 4097 10K1; do
