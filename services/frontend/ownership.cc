@@ -257,9 +257,12 @@ StatusOr<Ownership::Batch> Ownership::MakeBatch(const std::vector<ShardId>& ids)
 }
 
 void Ownership::OnClaimed(ShardId id, OwnedShard owned, std::function<void(Status)> done) {
-  const auto finish = [self = shared_from_this(), id, done = std::move(done)](Status status) {
-    self->EndTaking(id, status);
-    done(std::move(status));
+  // The shard holds it until its first write counts, and is held by this object: not the reverse.
+  const auto finish = [weak = weak_from_this(), id, done = std::move(done)](Status status) {
+    if (const auto self = weak.lock()) {
+      self->EndTaking(id, status);
+      done(std::move(status));
+    }
   };
   {
     // The answer may be old: what the watch has told since does not come again.
@@ -283,17 +286,19 @@ void Ownership::OnClaimed(ShardId id, OwnedShard owned, std::function<void(Statu
 void Ownership::Serve(const OwnedShard& owned, std::function<void(Status)> done) {
   // From here on a lost replica does not hold it up.
   keeper_->Add(owned);
-  owned.shard->Start(
-      [self = shared_from_this(), shard = owned.shard, done = std::move(done)](Status started) {
-        if (started.ok()) {
-          self->shards_.Add(shard);
-          ++self->counters_.shards_taken;
-          if (self->options_.on_taken) {
-            self->options_.on_taken(shard);
-          }
-        }
-        done(std::move(started));
-      });
+  owned.shard->Start([weak = weak_from_this(), weak_shard = std::weak_ptr(owned.shard),
+                      done = std::move(done)](Status started) {
+    const auto self = weak.lock();
+    const auto shard = weak_shard.lock();
+    if (self != nullptr && shard != nullptr && started.ok()) {
+      self->shards_.Add(shard);
+      ++self->counters_.shards_taken;
+      if (self->options_.on_taken) {
+        self->options_.on_taken(shard);
+      }
+    }
+    done(std::move(started));
+  });
 }
 
 void Ownership::EndTaking(ShardId id, const Status& status) {
