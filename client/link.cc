@@ -13,14 +13,6 @@ constexpr std::chrono::seconds kMapDeadline(5);
 
 }  // namespace
 
-struct Link::MapCall {
-  std::unique_ptr<v1::FrontEndService::Stub> stub;
-  grpc::ClientContext context;
-  grpc::Status status;
-  v1::GetShardMapResponse response;
-  std::unique_ptr<grpc::ClientAsyncResponseReader<v1::GetShardMapResponse>> reader;
-};
-
 Link::Link(std::string frontend, const Clock& clock, EventQueue& events, Handlers handlers)
     : frontend_(std::move(frontend)),
       clock_(clock),
@@ -38,25 +30,21 @@ void Link::AskForMap() {
   if (stopped_ || map_call_) {
     return;
   }
-  auto call = std::make_shared<MapCall>();
-  map_call_ = call;
-  call->stub = v1::FrontEndService::NewStub(channel_);
-  call->context.set_wait_for_ready(true);
-  call->context.set_deadline(std::chrono::system_clock::now() + kMapDeadline);
-  call->reader =
-      call->stub->AsyncGetShardMap(&call->context, v1::GetShardMapRequest(), events_.queue());
-  call->reader->Finish(&call->response, &call->status,
-                       events_.Tag([this, call](bool) { OnMap(*call); }));
+  map_call_ = MapCall::Begin(channel_, kMapDeadline, true, events_,
+                             [this](const MapCall& call) { OnMap(call); });
 }
 
 void Link::OnMap(const MapCall& call) {
   if (map_call_.get() != &call) {
     return;  // of a connection that was given up
   }
-  const std::shared_ptr<MapCall> keep = std::exchange(map_call_, nullptr);
+  map_call_ = nullptr;
+  if (stopped_) {
+    return;
+  }
   if (call.status.ok()) {
     handlers_.map(call.response.shard_map());
-    if (!stream_ && !stopped_) {
+    if (!stream_) {
       StartStream();
     }
   } else if (!stream_) {

@@ -4,10 +4,10 @@
 #include <memory>
 #include <string>
 
+#include "client/map_call.h"
 #include "client/stream.h"
 #include "services/common/executor.h"
 #include "services/common/status.h"
-#include "vswap/v1/frontend.grpc.pb.h"
 
 namespace vswap::client {
 
@@ -46,7 +46,6 @@ class Link {
   void Stop();
 
  private:
-  struct MapCall;
   void StartStream();
   void OnMap(const MapCall& call);
   void OnEnded(const Stream* stream, Status why);

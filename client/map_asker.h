@@ -5,10 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "client/event_queue.h"
+#include "client/map_call.h"
 #include "services/common/executor.h"
-#include "services/common/status.h"
-#include "vswap/v1/frontend.grpc.pb.h"
 
 namespace vswap::client {
 
@@ -29,13 +27,12 @@ class MapAsker {
   void Stop();
 
  private:
-  struct Call;
-  void OnAnswer(const Call& call);
+  void OnAnswer(const MapCall& call);
 
   const Clock& clock_;
   EventQueue& events_;
   const std::function<void(const v1::ShardMap&)> map_;
-  std::shared_ptr<Call> call_;
+  std::shared_ptr<MapCall> call_;
   size_t next_ = 0;
   TimePoint not_before_{};
   bool stopped_ = false;

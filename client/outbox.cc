@@ -85,20 +85,7 @@ bool Outbox::Expired(const Request& request, TimePoint now) const {
 }
 
 void Outbox::TakeExpired(TimePoint now, Requests& out) {
-  for (Requests* requests : {&waiting_, &in_flight_}) {
-    for (Request* request = requests->First(); request != nullptr;) {
-      Request* const next = requests->After(*request);
-      if (Expired(*request, now)) {
-        if (requests == &in_flight_) {
-          Remove(*request);
-        } else {
-          waiting_.Remove(*request);
-        }
-        out.PushBack(*request);
-      }
-      request = next;
-    }
-  }
+  TakeIf([this, now](const Request& request) { return Expired(request, now); }, out);
 }
 
 void Outbox::TakeAll(Requests& out) {

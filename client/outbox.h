@@ -40,14 +40,13 @@ class Outbox {
   void PutBack(Request& request, TimePoint now);
   // The stream is gone: everything in flight goes out again.
   void PutAllBack();
-  // Takes out those of shards that go elsewhere now, also what is in flight; added to the end of
-  // `out`.
-  template <typename GoesElsewhere>
-  void TakeMoved(const GoesElsewhere& goes_elsewhere, Requests& out) {
+  // Takes out those for which `wanted` is true, also what is in flight; added to the end of `out`.
+  template <typename Wanted>
+  void TakeIf(const Wanted& wanted, Requests& out) {
     for (Requests* requests : {&waiting_, &in_flight_}) {
       for (Request* request = requests->First(); request != nullptr;) {
         Request* const next = requests->After(*request);
-        if (goes_elsewhere(*request)) {
+        if (wanted(*request)) {
           if (requests == &in_flight_) {
             Remove(*request);
           } else {

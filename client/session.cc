@@ -236,6 +236,16 @@ void Session::OnDown(Side& side, Status why) {
 void Session::OnMap(const v1::ShardMap& map) {
   std::array<size_t, kPeersMax> places{};  // numbers of the front-ends in the map
   const bool alone = map.owners_size() == 0;
+  const auto is_listed = [&](const std::unique_ptr<Peer>& peer) {
+    return alone || std::ranges::find(map.front_ends(), peer->frontend) != map.front_ends().end();
+  };
+  {
+    // Their places are not given to new ones.
+    MutexLock lock(mutex_);
+    for (const auto& peer : peers()) {
+      peer->listed = peer->listed || is_listed(peer);
+    }
+  }
   if (alone) {
     // Whoever answers owns all.
     places[0] = FindOrMakePeer(FrontEndsOf(options_).front());
@@ -249,11 +259,12 @@ void Session::OnMap(const v1::ShardMap& map) {
         (!alone && map.owners_size() != map.epochs_size())) {
       return;  // not of this cluster; the requests' own refusals will say so
     }
-    for (const auto& peer : peers()) {
-      peer->listed =
-          alone || std::ranges::find(map.front_ends(), peer->frontend) != map.front_ends().end();
-    }
     TakeOwners(map, places);
+    // A map may be older than what is known of some shards: whoever owns one stays.
+    const auto known = peers();
+    for (size_t i = 0; i < known.size(); ++i) {
+      known[i]->listed = is_listed(known[i]) || std::ranges::find(owners_, i + 1) != owners_.end();
+    }
     MoveRequests();
   }
   for (const auto& peer : peers()) {
@@ -278,7 +289,7 @@ void Session::TakeOwners(const v1::ShardMap& map, const std::array<size_t, kPeer
 
 void Session::MoveRequests() {
   Requests moved;
-  unowned_.TakeMoved(
+  unowned_.TakeIf(
       [this](const Request& request) {
         mutex_.AssertHeld();
         return SideOf(request) != nullptr;
@@ -286,7 +297,7 @@ void Session::MoveRequests() {
       moved);
   for (const auto& peer : peers()) {
     for (const auto& side : peer->sides) {
-      side->outbox.TakeMoved(
+      side->outbox.TakeIf(
           [this, here = side.get()](const Request& request) {
             mutex_.AssertHeld();
             return SideOf(request) != here;
@@ -438,12 +449,21 @@ void Session::Read(ClientStats& stats) {
   }
 }
 
-Status Session::PatienceOver(const std::string& frontend, const Side* side,
-                             const Request& request) const {
+Status Session::TakeExpired(Outbox& outbox, const Peer* peer, const Side* side, Requests& expired) {
+  outbox.TakeExpired(clock_.Now(), expired);
+  for (Request* request = expired.First(); request != nullptr; request = expired.After(*request)) {
+    Retire(*request);
+  }
+  return expired.empty() ? Status() : PatienceOver(peer, side, *expired.First());
+}
+
+Status Session::PatienceOver(const Peer* peer, const Side* side, const Request& request) const {
   const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(options_.patience);
-  std::string message = "space " + options_.space + ", shard " + std::to_string(request.shard) +
-                        ": no answer from frontend " + frontend + " within " +
-                        std::to_string(patience.count()) + " ms";
+  std::string message =
+      "space " + options_.space + ", shard " + std::to_string(request.shard) +
+      ": no answer from frontend " +
+      (peer == nullptr ? options_.frontend + " (it has no owner)" : peer->frontend) + " within " +
+      std::to_string(patience.count()) + " ms";
   if (side != nullptr && !side->last_failure.ok()) {
     message += "; last failure: " + std::string(MessageOf(side->last_failure));
   }
@@ -452,24 +472,21 @@ Status Session::PatienceOver(const std::string& frontend, const Side* side,
       message);
 }
 
+void Session::FailExpired(Requests& expired, const Status& over) {
+  if (!expired.empty()) {
+    Fail(expired, over);
+    ResumeStalled();
+  }
+}
+
 void Session::TickUnowned() {
   Requests expired;
   Status over;
   {
     MutexLock lock(mutex_);
-    unowned_.TakeExpired(clock_.Now(), expired);
-    for (Request* request = expired.First(); request != nullptr;
-         request = expired.After(*request)) {
-      Retire(*request);
-    }
-    if (!expired.empty()) {
-      over = PatienceOver(options_.frontend + " (it has no owner)", nullptr, *expired.First());
-    }
+    over = TakeExpired(unowned_, nullptr, nullptr, expired);
   }
-  if (!expired.empty()) {
-    Fail(expired, over);
-    ResumeStalled();
-  }
+  FailExpired(expired, over);
 }
 
 bool Session::TickSide(const Peer& peer, Side& side) {
@@ -486,24 +503,13 @@ bool Session::TickSide(const Peer& peer, Side& side) {
   bool silent = false;
   {
     MutexLock lock(mutex_);
-    const TimePoint now = clock_.Now();
-    side.outbox.TakeExpired(now, expired);
-    for (Request* request = expired.First(); request != nullptr;
-         request = expired.After(*request)) {
-      Retire(*request);
-    }
-    if (!expired.empty()) {
-      over = PatienceOver(peer.frontend, &side, *expired.First());
-    }
-    silent = side.stream && side.outbox.Silent(now);
+    over = TakeExpired(side.outbox, &peer, &side, expired);
+    silent = side.stream && side.outbox.Silent(clock_.Now());
   }
   if (silent) {
     side.link.Replace(MakeError(StatusCode::kDeadlineExceeded, "the connection went silent"));
   }
-  if (!expired.empty()) {
-    Fail(expired, over);
-    ResumeStalled();
-  }
+  FailExpired(expired, over);
   Send(side);
   MutexLock lock(mutex_);
   return (listed && !side.stream) || side.outbox.has_waiting();
@@ -511,11 +517,12 @@ bool Session::TickSide(const Peer& peer, Side& side) {
 
 // Where some front-end does not answer, others may know better who owns its shards.
 void Session::AskOthers() {
-  bool wanted = false;
+  bool unowned = false;
   std::vector<std::string> front_ends;
   {
     MutexLock lock(mutex_);
-    wanted = !unowned_.empty();
+    unowned = !unowned_.empty();
+    bool wanted = unowned;
     for (const auto& peer : peers()) {
       bool well = true;
       for (const auto& side : peer->sides) {
@@ -537,8 +544,8 @@ void Session::AskOthers() {
       front_ends.push_back(seed);
     }
   }
-  // A single one is asked over its own connection.
-  if (front_ends.size() > 1) {
+  // A single one that does not answer is asked over its own connection, which it needs anyway.
+  if (front_ends.size() > 1 || unowned) {
     asker_.Ask(front_ends);
   }
 }

@@ -117,7 +117,11 @@ class Session : public RequestSink {
   std::chrono::milliseconds Tick();
   bool TickSide(const Peer& peer, Side& side);
   void TickUnowned();
-  Status PatienceOver(const std::string& frontend, const Side* side, const Request& request) const
+  // What has run out of patience, and what its owners are to be told. Null: nobody owns the shard.
+  Status TakeExpired(Outbox& outbox, const Peer* peer, const Side* side, Requests& expired)
+      REQUIRES(mutex_);
+  void FailExpired(Requests& expired, const Status& over);
+  Status PatienceOver(const Peer* peer, const Side* side, const Request& request) const
       REQUIRES(mutex_);
 
   const ClientOptions options_;

@@ -33,13 +33,7 @@ FrontEnd::Options ToFrontEndOptions(const FrontEndOptions& options, const std::s
 }
 
 Status AwaitStart(FrontEnd& front_end) {
-  return AwaitFor<bool>(kStartMax,
-                        [&](Callback<bool> done) {
-                          front_end.Start([done = std::move(done)](const Status& status) {
-                            done(status.ok() ? StatusOr<bool>(true) : status);
-                          });
-                        })
-      .status();
+  return AwaitStatus(kStartMax, [&](auto done) { front_end.Start(std::move(done)); });
 }
 
 std::string HostName() {

@@ -20,6 +20,8 @@ namespace {
 
 constexpr int kCoordinatorThreads = 1;
 constexpr auto kCallMax = std::chrono::seconds(10);
+// Whatever it takes: among others it goes on trying.
+constexpr auto kJoinMax = std::chrono::hours(24 * 365);
 constexpr auto kLeaveMax = std::chrono::seconds(2);
 constexpr auto kPoll = std::chrono::milliseconds(100);
 constexpr auto kRefreshRetry = std::chrono::seconds(1);
@@ -105,11 +107,8 @@ class FrontEndRole : public Role {
     }
     serving_ = *std::move(serving);
     watches_ = {WatchFor("nodes/"), WatchFor("sets/")};
-    VSWAP_RETURN_IF_ERROR(AwaitFor<bool>(std::chrono::hours(24 * 365), [&](Callback<bool> done) {
-                            front_end_->Join(Me(), [done = std::move(done)](const Status& status) {
-                              done(status.ok() ? StatusOr<bool>(true) : status);
-                            });
-                          }).status());
+    VSWAP_RETURN_IF_ERROR(
+        AwaitStatus(kJoinMax, [&](auto done) { front_end_->Join(Me(), std::move(done)); }));
     while (!front_end_->ownership().AllOwned()) {
       std::this_thread::sleep_for(kPoll);
     }
@@ -128,11 +127,8 @@ class FrontEndRole : public Role {
     front_end_->Stop();
     PollUntil(deadline, [this] { return front_end_->Idle(); });
     serving_->StopRequests();
-    const Status left = AwaitFor<bool>(kLeaveMax, [&](Callback<bool> done) {
-                          front_end_->Leave([done = std::move(done)](const Status& status) {
-                            done(status.ok() ? StatusOr<bool>(true) : status);
-                          });
-                        }).status();
+    const Status left =
+        AwaitStatus(kLeaveMax, [&](auto done) { front_end_->Leave(std::move(done)); });
     if (!left.ok()) {
       spdlog::warn("giving the lease back: {}", std::string(MessageOf(left)));
     }

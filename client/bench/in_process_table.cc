@@ -59,12 +59,8 @@ Status InProcessTable::Start() {
   front_end_ =
       std::make_unique<FrontEnd>(FrontEnd::Options{.shard_count = options_.shards}, *coordinator_,
                                  std::vector<TableLog*>{&log_}, std::move(placement), executor_);
-  const Status started = AwaitFor<bool>(kStartMax, [this](Callback<bool> done) {
-                           front_end_->Start([done = std::move(done)](const Status& status) {
-                             done(status.ok() ? StatusOr<bool>(true) : status);
-                           });
-                         }).status();
-  VSWAP_RETURN_IF_ERROR(started);
+  VSWAP_RETURN_IF_ERROR(
+      AwaitStatus(kStartMax, [this](auto done) { front_end_->Start(std::move(done)); }));
   for (uint32_t thread = 0; thread < options_.threads; ++thread) {
     StatusOr<OpenReply> opened = Open(thread);
     if (!opened.ok()) {

@@ -24,4 +24,16 @@ StatusOr<T> AwaitFor(std::chrono::milliseconds limit,
   return answer.get();
 }
 
+// The same, of a call that answers a status.
+inline Status AwaitStatus(std::chrono::milliseconds limit,
+                          const std::function<void(std::function<void(Status)>)>& call) {
+  return AwaitFor<bool>(limit,
+                        [&](Callback<bool> done) {
+                          call([done = std::move(done)](const Status& status) {
+                            done(status.ok() ? StatusOr<bool>(true) : status);
+                          });
+                        })
+      .status();
+}
+
 }  // namespace vswap

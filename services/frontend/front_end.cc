@@ -366,7 +366,13 @@ void FrontEnd::Raise(const std::shared_ptr<Opening>& opening) {
                            return opening->done(map.status());
                          }
                          for (size_t i = 0; i < raised->size(); ++i) {
-                           map->epochs[i] = std::max(map->epochs[i], (*raised)[i]);
+                           if ((*raised)[i] > map->epochs[i]) {
+                             // By an owner that is not known here yet.
+                             map->epochs[i] = (*raised)[i];
+                             if (!map->owners.empty()) {
+                               map->owners[i] = 0;
+                             }
+                           }
                          }
                          opening->done(OpenReply{opening->record.space(), opening->record.token(),
                                                  opening->record.pages(), *std::move(map),

@@ -24,22 +24,26 @@ void LogKeeper::Add(OwnedShard owned) {
   kept.owned = std::move(owned);
 }
 
+LogKeeper::Kept* LogKeeper::Find(const Shard& shard) {
+  const auto it = kept_.find(shard.id());
+  return it != kept_.end() && it->second.owned.shard.get() == &shard ? &it->second : nullptr;
+}
+
 void LogKeeper::Remove(const Shard& shard) {
   MutexLock lock(mutex_);
-  const auto it = kept_.find(shard.id());
-  if (it != kept_.end() && it->second.owned.shard.get() == &shard) {
-    kept_.erase(it);
+  if (Find(shard) != nullptr) {
+    kept_.erase(shard.id());
   }
 }
 
 std::optional<OwnedShard> LogKeeper::Release(const Shard& shard) {
   MutexLock lock(mutex_);
-  const auto it = kept_.find(shard.id());
-  if (it == kept_.end() || it->second.owned.shard.get() != &shard || it->second.changing) {
+  Kept* const kept = Find(shard);
+  if (kept == nullptr || kept->changing) {
     return std::nullopt;
   }
-  OwnedShard owned = std::move(it->second.owned);
-  kept_.erase(it);
+  OwnedShard owned = std::move(kept->owned);
+  kept_.erase(owned.shard->id());
   return owned;
 }
 
@@ -55,11 +59,16 @@ void LogKeeper::Look() {
   std::vector<std::pair<OwnedShard, Change>> changes;
   {
     MutexLock lock(mutex_);
+    auto filled_now = static_cast<size_t>(std::ranges::count_if(kept_, [](const auto& kept) {
+      const v1::ShardRecord& record = kept.second.owned.record;
+      return FullIn(record) < record.replicas_size();
+    }));
     for (auto& [id, kept] : kept_) {
       if (kept.changing) {
         continue;
       }
-      if (std::optional<Change> change = FindChange(kept, stores)) {
+      if (std::optional<Change> change = FindChange(kept, stores, filled_now)) {
+        filled_now += change->adds ? 1 : 0;
         kept.changing = true;
         changes.emplace_back(kept.owned, *std::move(change));
       }
@@ -91,7 +100,8 @@ LogKeeper::Change LogKeeper::Without(const Kept& kept, int replica, TableLog* lo
 }
 
 std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
-                                                       const std::vector<LogNodes::Store>& stores) {
+                                                       const std::vector<LogNodes::Store>& stores,
+                                                       size_t filled_now) {
   const std::vector<Shard::LogState> logs = kept.owned.shard->Logs();
   NoteSilence(kept, logs);
   const v1::ShardRecord& record = kept.owned.record;
@@ -135,9 +145,6 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
   if (leaving && sound >= wanted) {
     return Without(kept, leaving->first, leaving->second);
   }
-  const auto filled_now = static_cast<size_t>(std::ranges::count_if(kept_, [](const auto& other) {
-    return FullIn(other.second.owned.record) < other.second.owned.record.replicas_size();
-  }));
   if (sound + filling >= wanted || heard == 0 || filled_now >= kFillingMax) {
     return std::nullopt;
   }
@@ -147,6 +154,7 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
     return std::nullopt;
   }
   Change add;
+  add.adds = true;
   add.record = record;
   v1::LogReplica* const replica = add.record.add_replicas();
   replica->set_node(store->node);
@@ -195,18 +203,17 @@ void LogKeeper::Ask(const OwnedShard& owned, const Change& change) {
 }
 
 void LogKeeper::OnChanged(Shard& shard, const Change& change, uint64_t revision) {
-  {
-    MutexLock lock(mutex_);
-    const auto it = kept_.find(shard.id());
-    if (it == kept_.end() || it->second.owned.shard.get() != &shard) {
-      return;
-    }
-    it->second.changing = false;
-    it->second.owned.record = change.record;
-    it->second.owned.revision = revision;
-    it->second.silent.clear();
-  }
+  // Before another change of the same shard may be found.
   change.then(shard);
+  MutexLock lock(mutex_);
+  Kept* const kept = Find(shard);
+  if (kept == nullptr) {
+    return;
+  }
+  kept->changing = false;
+  kept->owned.record = change.record;
+  kept->owned.revision = revision;
+  kept->silent.clear();
 }
 
 }  // namespace vswap

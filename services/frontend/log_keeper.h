@@ -44,10 +44,14 @@ class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
   struct Change {
     v1::ShardRecord record;
     std::function<void(Shard&)> then;  // once the record says so
+    bool adds = false;                 // a replica that is to be filled
   };
   static Change Without(const Kept& kept, int replica, TableLog* log);
-  std::optional<Change> FindChange(Kept& kept, const std::vector<LogNodes::Store>& stores)
-      REQUIRES(mutex_);
+  // Null: another object is kept under its number, or none.
+  Kept* Find(const Shard& shard) REQUIRES(mutex_);
+  // `filled_now`: shards with a replica that is being filled.
+  std::optional<Change> FindChange(Kept& kept, const std::vector<LogNodes::Store>& stores,
+                                   size_t filled_now) REQUIRES(mutex_);
   void NoteSilence(Kept& kept, const std::vector<Shard::LogState>& logs) REQUIRES(mutex_);
   void Make(const OwnedShard& owned, const Change& change);
   void MakeLater(const OwnedShard& owned, const Change& change);

@@ -133,8 +133,10 @@ ShardMap Ownership::Map() const {
     const auto it = known_.find(id);
     const bool known = it != known_.end();
     const std::string owner = known ? LiveOwner(it->second.record) : std::string();
+    // What the record gives this front-end and is not served here: others may know better.
+    const bool answered = !owner.empty() && (owner != options_.id || shards_.Find(id) != nullptr);
     map.epochs.push_back(known ? it->second.record.epoch() : 0);
-    map.owners.push_back(owner.empty() ? 0 : places[owner]);
+    map.owners.push_back(answered ? places[owner] : 0);
   }
   return map;
 }
@@ -291,14 +293,32 @@ void Ownership::Serve(const OwnedShard& owned, std::function<void(Status)> done)
     const auto self = weak.lock();
     const auto shard = weak_shard.lock();
     if (self != nullptr && shard != nullptr && started.ok()) {
-      self->shards_.Add(shard);
-      ++self->counters_.shards_taken;
-      if (self->options_.on_taken) {
-        self->options_.on_taken(shard);
-      }
+      started = self->OnStarted(shard);
     }
     done(std::move(started));
   });
+}
+
+Status Ownership::OnStarted(const std::shared_ptr<Shard>& shard) {
+  shards_.Add(shard);
+  bool overtaken = false;
+  {
+    // What the watch told before the shard was in the table had nobody to fence.
+    MutexLock lock(mutex_);
+    overtaken = known_[shard->id()].record.epoch() > shard->epoch();
+  }
+  if (overtaken) {
+    shard->Fence(MakeError(ErrorReason::kStaleEpoch, "another front-end owns it"));
+  }
+  if (shard->failed()) {
+    shards_.Remove(*shard);
+    return MakeError(StatusCode::kAborted, "another front-end took the shard meanwhile");
+  }
+  ++counters_.shards_taken;
+  if (options_.on_taken) {
+    options_.on_taken(shard);
+  }
+  return Status();
 }
 
 void Ownership::EndTaking(ShardId id, const Status& status) {
@@ -408,7 +428,7 @@ void Ownership::OnRecordPut(const Lease& lease, uint64_t revision) {
       return self->taking_.executor.PostAfter(
           kJoinRetry, [self, lease, revision] { self->OnRecordPut(lease, revision); });
     }
-    self->ApplyShards(ToEvents(*found), true);
+    self->ApplyShards(ToEvents(*found));
     bool first = false;
     {
       MutexLock lock(self->mutex_);
@@ -450,34 +470,37 @@ void Ownership::OnLeaseLost(LeaseId lease, const Status& why) {
 // --- Among others: what is known, and what follows from it.
 
 void Ownership::WatchAll() {
-  const auto watch = [this](const char* prefix,
-                            void (Ownership::*apply)(const std::vector<WatchEvent>&, bool)) {
+  const auto watch = [this](const char* prefix, auto apply) {
     const std::weak_ptr<Ownership> weak = weak_from_this();
     return taking_.coordinator.Watch(
         prefix, 0,
         {.on_events =
              [weak, apply](const std::vector<WatchEvent>& events) {
                if (const auto self = weak.lock()) {
-                 (self.get()->*apply)(events, false);
+                 apply(*self, events, false);
                }
              },
          .on_resync =
              [weak, apply](const std::vector<KeyValue>& records, uint64_t) {
                if (const auto self = weak.lock()) {
-                 (self.get()->*apply)(ToEvents(records), true);
+                 apply(*self, ToEvents(records), true);
                }
              }});
   };
   std::vector<std::unique_ptr<WatchHandle>> watches;
-  watches.push_back(watch(kShardsPrefix, &Ownership::ApplyShards));
-  watches.push_back(watch(kFrontEndsPrefix, &Ownership::ApplyFrontEnds));
+  // A shard's record never goes: a list of all is as good as events.
+  watches.push_back(watch(
+      kShardsPrefix, [](Ownership& self, const auto& events, bool) { self.ApplyShards(events); }));
+  watches.push_back(watch(kFrontEndsPrefix, [](Ownership& self, const auto& events, bool all) {
+    self.ApplyFrontEnds(events, all);
+  }));
   MutexLock lock(mutex_);
   if (!stopped_) {
     watches_.swap(watches);
   }
 }
 
-void Ownership::ApplyShards(const std::vector<WatchEvent>& events, bool) {
+void Ownership::ApplyShards(const std::vector<WatchEvent>& events) {
   std::vector<std::shared_ptr<Shard>> lost;
   {
     MutexLock lock(mutex_);

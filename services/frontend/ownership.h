@@ -100,6 +100,7 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   StatusOr<Batch> MakeBatch(const std::vector<ShardId>& ids) REQUIRES(mutex_);
   void OnClaimed(ShardId id, OwnedShard owned, std::function<void(Status)> done);
   void Serve(const OwnedShard& owned, std::function<void(Status)> done);
+  Status OnStarted(const std::shared_ptr<Shard>& shard);
   void EndTaking(ShardId id, const Status& status);
   void OnFenced(const std::shared_ptr<Shard>& shard, const Status& why);
 
@@ -111,7 +112,7 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   void JoinLater();
   void OnLeaseLost(LeaseId lease, const Status& why);
   void WatchAll();
-  void ApplyShards(const std::vector<WatchEvent>& events, bool all);
+  void ApplyShards(const std::vector<WatchEvent>& events);
   void ApplyFrontEnds(const std::vector<WatchEvent>& events, bool all);
   void ApplyShard(ShardId id, const WatchEvent& event, std::vector<std::shared_ptr<Shard>>* lost)
       REQUIRES(mutex_);

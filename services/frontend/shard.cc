@@ -81,14 +81,9 @@ Status Shard::Restore(const RequestRecord& record) {
 void Shard::Start(std::function<void(Status)> done) {
   {
     MutexLock lock(mutex_);
-    serving_ = true;
-    QueueEntry first;
-    first.published = [done = std::move(done)](Status status, const std::vector<Retired>&) {
-      done(std::move(status));
-    };
-    Push(std::move(first));
+    serving_ = !failed_;
   }
-  Pump();
+  Barrier(std::move(done));
 }
 
 void Shard::Stop() {
@@ -99,6 +94,11 @@ void Shard::Stop() {
 bool Shard::Idle() const {
   MutexLock lock(mutex_);
   return failed_ || (under_way_ == 0 && queue_.empty() && writing_ == nullptr);
+}
+
+bool Shard::failed() const {
+  MutexLock lock(mutex_);
+  return failed_;
 }
 
 void Shard::Discard() {
@@ -662,6 +662,10 @@ void Shard::Send(const std::shared_ptr<WriteUnderWay>& write, TableLog* log, Dur
              });
 }
 
+bool Shard::Awaits(const std::shared_ptr<WriteUnderWay>& write, TableLog* log) const {
+  return writing_ == write && std::ranges::find(write->missing, log) != write->missing.end();
+}
+
 bool Shard::Accepted(WriteUnderWay& write, TableLog* log) {
   return std::erase(write.missing, log) != 0 && write.missing.empty();
 }
@@ -671,7 +675,7 @@ void Shard::OnAnswer(const std::shared_ptr<WriteUnderWay>& write, TableLog* log,
   bool decided = false;
   {
     MutexLock lock(mutex_);
-    if (writing_ != write || std::ranges::find(write->missing, log) == write->missing.end()) {
+    if (!Awaits(write, log)) {
       return;  // nothing waits for it any more
     }
     decided = answer.ok() && Accepted(*write, log);
@@ -686,8 +690,7 @@ void Shard::OnAnswer(const std::shared_ptr<WriteUnderWay>& write, TableLog* log,
                                 next = std::min(retry * 2, options_.retry_max)] {
       {
         MutexLock lock(self->mutex_);
-        if (self->writing_ != write ||
-            std::ranges::find(write->missing, log) == write->missing.end()) {
+        if (!self->Awaits(write, log)) {
           return;
         }
       }
@@ -700,8 +703,7 @@ std::vector<Shard::LogState> Shard::Logs() const {
   std::vector<LogState> states;
   MutexLock lock(mutex_);
   for (const Replica& replica : replicas_) {
-    const bool awaited = writing_ != nullptr && std::ranges::find(writing_->missing, replica.log) !=
-                                                    writing_->missing.end();
+    const bool awaited = writing_ != nullptr && Awaits(writing_, replica.log);
     states.push_back({replica.log, replica.filling == nullptr,
                       replica.filling != nullptr && replica.filling->filled,
                       awaited ? writing_->write.sequence : 0});
@@ -752,6 +754,9 @@ void Shard::MarkFull(TableLog* log) {
 void Shard::OnWritten(const std::shared_ptr<WriteUnderWay>& write) {
   {
     MutexLock lock(mutex_);
+    if (writing_ != write) {
+      return;  // the shard has failed since it was decided, and all were told
+    }
     if (write->write.versions_reserved != 0) {
       versions_end_ = write->write.versions_reserved;
       versions_asked_ = 0;
@@ -765,7 +770,8 @@ void Shard::OnWritten(const std::shared_ptr<WriteUnderWay>& write) {
     }
     for (const Replica& replica : replicas_) {
       if (replica.filling != nullptr && write->fillings.contains(replica.log)) {
-        replica.filling->filled = replica.filling->empty();
+        // One that came anew during the write has not begun.
+        replica.filling->filled = replica.filling->begun && replica.filling->empty();
       }
     }
     writing_ = nullptr;

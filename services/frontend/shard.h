@@ -89,6 +89,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   void Stop();
   // Whether no change is under way.
   bool Idle() const;
+  // Whether it was fenced or given up.
+  bool failed() const;
   // Drops what waits for the log, unanswered, when the process ends: it holds the operations, and
   // they hold the shard. Nobody is told.
   void Discard();
@@ -262,6 +264,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   void Send(const std::shared_ptr<WriteUnderWay>& write, TableLog* log, Duration retry);
   void OnAnswer(const std::shared_ptr<WriteUnderWay>& write, TableLog* log, Duration retry,
                 const Status& answer);
+  // Whether the write is under way and waits for it.
+  bool Awaits(const std::shared_ptr<WriteUnderWay>& write, TableLog* log) const REQUIRES(mutex_);
   // Whether the write was waiting for it, and for nobody else now.
   static bool Accepted(WriteUnderWay& write, TableLog* log);
   void OnWritten(const std::shared_ptr<WriteUnderWay>& write);

@@ -2,20 +2,10 @@
 
 #include <algorithm>
 
+#include "tests/support/extents.h"
+
 namespace vswap {
 namespace {
-
-std::vector<Extent> ExtentsOf(const std::vector<Offset>& offsets) {
-  std::vector<Extent> extents;
-  for (const Offset offset : offsets) {
-    if (!extents.empty() && extents.back().offset + extents.back().pages == offset) {
-      ++extents.back().pages;
-    } else {
-      extents.push_back({offset, 1});
-    }
-  }
-  return extents;
-}
 
 BackingKind KindOf(const Entry& entry) {
   switch (entry.word.kind()) {

@@ -7,6 +7,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "services/common/thread_pool.h"
 #include "services/frontend/front_end.h"
@@ -39,6 +41,37 @@ class LossyCoordinator : public FaultyCoordinator {
   std::vector<LeaseId> revoked;
 };
 
+// Keeps writes back where a test says so.
+class LogGate : public TableLog {
+ public:
+  explicit LogGate(TableLog& log) : log_(log) {}
+  void Write(LogWrite write, Callback<bool> done) override {
+    if (hold) {
+      held.emplace_back(std::move(write), std::move(done));
+    } else {
+      log_.Write(std::move(write), std::move(done));
+    }
+  }
+  void Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) override {
+    log_.Seal(shard, epoch, std::move(done));
+  }
+  void Read(ShardId shard, std::string cursor, uint32_t limit,
+            Callback<LogReadReply> done) override {
+    log_.Read(shard, std::move(cursor), limit, std::move(done));
+  }
+  void LetGo() {
+    hold = false;
+    for (auto& [write, done] : std::exchange(held, {})) {
+      log_.Write(std::move(write), std::move(done));
+    }
+  }
+  bool hold = false;
+  std::vector<std::pair<LogWrite, Callback<bool>>> held;
+
+ private:
+  TableLog& log_;
+};
+
 // One of them, in the thread of all, with its own way to the coordinator.
 struct Member {
   Member(Cluster& cluster, const std::string& id, uint64_t process);
@@ -57,6 +90,7 @@ struct Cluster {
   ManualExecutor executor;
   MemoryCoordinator coordinator;
   MemoryTableLog log;
+  LogGate log_gate{log};
   MemoryNode compressed{{.mode = MemoryNode::Mode::kCompressed, .incarnation = 11}};
   MemoryNode physical{{.mode = MemoryNode::Mode::kPhysical, .incarnation = 12}};
   std::map<std::string, Member*> members;  // by address
@@ -87,7 +121,7 @@ class DirectPeers : public Peers {
 
 Member::Member(Cluster& cluster, const std::string& id, uint64_t process)
     : coordinator(faults, cluster.coordinator),
-      logs({&cluster.log}),
+      logs({&cluster.log_gate}),
       membership{.address = id, .process = process, .machine = id, .zone = ""},
       peers(std::make_unique<DirectPeers>(cluster)),
       front_end(
@@ -209,6 +243,65 @@ TEST(Ownership, ASpaceThatWasOpenedWhileItsOwnerOfTodayWasNotThereIsKnownToIt) {
                    [&](const LoadReply& reply) { loaded = reply.status; });
   cluster.executor.RunReady();
   EXPECT_TRUE(loaded.ok()) << loaded;
+}
+
+TEST(Ownership, TheMapNamesNobodyForAShardThatIsNotServedYet) {
+  Cluster cluster;
+  Member a(cluster, "a", 1);
+  Member b(cluster, "b", 2);
+  a.Join();
+  b.Join();
+  cluster.Wait();
+  const auto unserved = [](const Member& member) {
+    const auto map = member.front_end.GetShardMap();
+    return map.ok() ? std::ranges::count(map->owners, 0u) : -1;
+  };
+  ASSERT_EQ(unserved(a), 0);
+  ASSERT_EQ(unserved(b), 0);
+  // A shard that is given to it by the record, and that it does not serve.
+  ASSERT_EQ(b.front_end.shards().size(), 1u);
+  const ShardId id = b.front_end.shards().front()->id();
+  cluster.coordinator.Get(ShardKey(id), [&](const StatusOr<std::optional<KeyValue>>& found) {
+    v1::ShardRecord record;
+    ASSERT_TRUE(record.ParseFromString((*found)->value));
+    record.set_epoch(record.epoch() + 1);
+    record.set_owner("a");
+    record.set_owner_process(1);
+    cluster.coordinator.Commit({{}, {{ShardKey(id), record.SerializeAsString()}}, {}},
+                               [](const StatusOr<TransactionReply>&) {});
+  });
+  EXPECT_EQ(unserved(a), 1);  // it knows better
+  EXPECT_EQ(unserved(b), 0);
+  cluster.Wait();
+  EXPECT_EQ(unserved(a), 0);
+}
+
+TEST(Ownership, AShardThatIsTakenAwayBeforeItIsServedIsNotServed) {
+  Cluster cluster;
+  Member a(cluster, "a", 1);
+  a.Join();
+  cluster.executor.RunReady();
+  // Its first write, which reserves versions, is answered late.
+  cluster.log_gate.hold = true;
+  cluster.executor.Advance(a.membership.look);
+  ASSERT_EQ(cluster.log_gate.held.size(), kShards);
+  for (ShardId id = 0; id < kShards; ++id) {
+    cluster.coordinator.Get(ShardKey(id), [&](const StatusOr<std::optional<KeyValue>>& found) {
+      v1::ShardRecord record;
+      ASSERT_TRUE(record.ParseFromString((*found)->value));
+      record.set_epoch(record.epoch() + 1);
+      record.clear_owner();
+      cluster.coordinator.Commit({{}, {{ShardKey(id), record.SerializeAsString()}}, {}},
+                                 [](const StatusOr<TransactionReply>&) {});
+    });
+  }
+  cluster.log_gate.LetGo();
+  EXPECT_EQ(a.front_end.shards().size(), 0u);
+  cluster.Wait();
+  ASSERT_EQ(a.front_end.shards().size(), kShards);
+  for (const auto& shard : a.front_end.shards()) {
+    EXPECT_EQ(shard->epoch(), 3u);
+  }
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <bit>
 #include <set>
 
+#include "tests/support/extents.h"
+
 namespace vswap {
 namespace {
 
@@ -215,18 +217,6 @@ void SimClient::Begin(Kind kind, const std::vector<Offset>& offsets) {
     spare_ = spare.sequence;
   }
   Send(op);
-}
-
-std::vector<Extent> SimClient::ExtentsOf(const std::vector<Offset>& offsets) {
-  std::vector<Extent> extents;
-  for (const Offset offset : offsets) {
-    if (!extents.empty() && extents.back().offset + extents.back().pages == offset) {
-      ++extents.back().pages;
-    } else {
-      extents.push_back({offset, 1});
-    }
-  }
-  return extents;
 }
 
 void SimClient::Send(const OpPtr& op) {

@@ -109,7 +109,6 @@ class SimClient {
   void OnChanged(const OpPtr& op, const MutationResult& result);
   void OnLoaded(const OpPtr& op, const LoadReply& reply);
   static std::string Describe(const Op& op);
-  static std::vector<Extent> ExtentsOf(const std::vector<Offset>& offsets);
   void Wrong(const std::string& what);
 
   const World world_;

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
 #include "services/common/thread_pool.h"
 #include "tests/support/await.h"
@@ -442,6 +444,65 @@ TEST_F(ShardTest, ADamagedLogIsNotServedFrom) {
                     kSpace, 1, Word(Backing::kZero, 0, shard_->first_version() + 5).bits(), 0})
                 .code(),
             StatusCode::kDataLoss);
+}
+
+TEST_F(ShardTest, AReplicaThatComesAgainDuringAWriteIsNotFilledByIt) {
+  Start();
+  ASSERT_TRUE(Raise(1).ok());
+  const auto store = Admit(Header(1), {{5, 1}});
+  ASSERT_TRUE(Enqueue(store).ok());
+  log_.hold = true;
+  RecordingLog second;
+  second.hold = true;
+  shard_->AddReplica(&second);
+  ASSERT_EQ(second.held.size(), 1u);  // the first piece
+  shard_->RemoveReplica(&second);
+  second.held.clear();
+  shard_->AddReplica(&second);
+  log_.LetGo();
+  ASSERT_EQ(shard_->Logs().size(), 2u);
+  EXPECT_FALSE(shard_->Logs()[1].filled);
+  ASSERT_EQ(second.held.size(), 1u);
+  EXPECT_TRUE(second.held[0].first.begins);
+  second.LetGo();
+  EXPECT_TRUE(shard_->Logs()[1].filled);
+  shard_->Discard();
+}
+
+TEST_F(ShardTest, WhatIsFencedBeforeItStartsSaysSo) {
+  shard_ = std::make_shared<Shard>(Shard::Options{.id = 0, .epoch = 1},
+                                   std::vector<TableLog*>{&log_}, executor_);
+  shard_->Fence(MakeError(ErrorReason::kStaleEpoch, "another one owns it"));
+  Status started = MakeError(StatusCode::kUnknown, "no answer");
+  shard_->Start([&](Status status) { started = std::move(status); });
+  EXPECT_EQ(ReasonOf(started), ErrorReason::kNotServing) << started;
+  EXPECT_TRUE(shard_->failed());
+  EXPECT_EQ(log_.sent, 0);
+}
+
+// The write is decided and the shard fenced by two threads at once.
+TEST_F(ShardTest, WhoWaitsIsToldOnce) {
+  for (int round = 0; round < 2000; ++round) {
+    Start();
+    log_.hold = true;
+    std::atomic<int> told{0};
+    shard_->Barrier([&](const Status&) { ++told; });
+    ASSERT_EQ(log_.held.size(), 1u);
+    std::atomic<int> ready{0};
+    const auto meet = [&] {
+      ++ready;
+      while (ready < 2) {
+      }
+    };
+    std::thread other([&] {
+      meet();
+      shard_->Fence(MakeError(ErrorReason::kStaleEpoch, "another one owns it"));
+    });
+    meet();
+    log_.LetGo();
+    other.join();
+    ASSERT_EQ(told, 1);
+  }
 }
 
 }  // namespace
