@@ -118,6 +118,8 @@ class FrontEnd {
   std::map<SpaceId, SpaceCounts> Counts() const;
   const FrontEndCounters& counters() const { return counters_; }
   uint64_t stores_overtaken() const;
+  // Shards served here whose log has fewer full replicas than are wanted.
+  size_t shards_degraded() const { return serving_ ? ownership_->shards_degraded() : 0; }
   const Placement& placement() const { return placement_; }
   // Nodes and sets may join at any time.
   Placement& placement() { return placement_; }

@@ -86,6 +86,16 @@ constexpr CounterRow kCounters[] = {
      &FrontEndCounters::pages_revived},
     {"vswap_orphans_deleted_total", "Records deleted that no entry named.", nullptr, nullptr,
      &FrontEndCounters::orphans_deleted},
+    {"vswap_shards_taken_total", "Shards that this front-end has come to own.", nullptr, nullptr,
+     &FrontEndCounters::shards_taken},
+    {"vswap_shards_released_total", "Shards given up to another front-end.", nullptr, nullptr,
+     &FrontEndCounters::shards_released},
+    {"vswap_shards_lost_total", "Shards that another front-end took.", nullptr, nullptr,
+     &FrontEndCounters::shards_lost},
+    {"vswap_log_replicas_added_total", "Replicas of table logs that were begun to be filled.",
+     nullptr, nullptr, &FrontEndCounters::log_replicas_added},
+    {"vswap_log_replicas_removed_total", "Replicas of table logs given up: silent, or destroyed.",
+     nullptr, nullptr, &FrontEndCounters::log_replicas_removed},
 };
 
 class Families {
@@ -204,6 +214,11 @@ std::vector<prometheus::MetricFamily> FrontEndCollector::Collect() const {
   AddProcess(report.process(), families);
   families.AddGauge("vswap_releases_pending", "Batches of deletes that nodes have not answered.",
                     {}, front_end_.releases_pending());
+  families.AddGauge("vswap_shards", "Shards that this front-end serves.", {},
+                    front_end_.shards().size());
+  families.AddGauge("vswap_shards_degraded",
+                    "Of these, those whose log has fewer full replicas than are wanted.", {},
+                    front_end_.shards_degraded());
   families.AddGauge("vswap_reconciled", "1 once tables and nodes were compared after the start.",
                     {}, front_end_.reconciled() ? 1 : 0);
   return families.Take();
