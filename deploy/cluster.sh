@@ -10,13 +10,15 @@ usage() {
 usage: deploy/cluster.sh up --dir DIR [--frontends N] [--compressors N] [--stores N] [--etcd N] [--shards N] [--replicas N]
                            [--memory-max SIZE] [--capacity-pages N]
        deploy/cluster.sh status --dir DIR
-       deploy/cluster.sh kill|stop|cont|restart --dir DIR ROLE/N
+       deploy/cluster.sh kill|stop|cont|restart|destroy --dir DIR ROLE/N
        deploy/cluster.sh down --dir DIR
 
 up waits until the cluster serves and writes DIR/cluster.env: VSWAP_FRONTENDS (HOST:PORT,...), VSWAP_ETCD and
 VSWAP_PID_ROLE_N of each process. ROLE: frontend, compressor, store, etcd; N from 1. Each process counts as a machine of
-its own. kill is SIGKILL, stop and cont are SIGSTOP and SIGCONT, restart starts what was killed, at the same address.
-All front-ends serve, each a part of the shards. --replicas N: copies of the table logs, on different stores (default 2).
+its own. kill is SIGKILL, stop and cont are SIGSTOP and SIGCONT, restart starts what was killed, at the same address;
+destroy is SIGKILL and the loss of all that the process kept: restarted, it comes back empty.
+All front-ends serve, each a part of the shards. --replicas N: copies of pages and of the table logs, on different
+machines (default 2). The last line of status tells whether everything has as many copies as are wanted.
 END
 }
 
@@ -120,8 +122,8 @@ up() {
   for ((n = 1; n <= frontends; ++n)); do
     port=$(free_port)
     addresses+=("127.0.0.1:$port")
-    echo "exec '$vswapd' frontend --etcd $joined_clients --id frontend-$n --listen 127.0.0.1:$port --shards $shards --log-replicas $replicas" \
-      "--machine frontend-$n" > "$dir/frontend-$n.cmd"
+    echo "exec '$vswapd' frontend --etcd $joined_clients --id frontend-$n --listen 127.0.0.1:$port --shards $shards" \
+      "--log-replicas $replicas --compressed-replicas $replicas --physical-replicas $replicas --machine frontend-$n" > "$dir/frontend-$n.cmd"
   done
   (IFS=,; echo "${addresses[*]}") > "$dir/frontends"
   for ((n = 1; n <= frontends; ++n)); do start "frontend-$n"; done
@@ -151,6 +153,31 @@ status() {
     fi
     printf '%-14s %-8s pid %-8s %s\n' "$name" "$state" "$(cat "$dir/$name.pid")" "$(head -1 "$dir/$name.out" 2> /dev/null | grep '^ready' || true)"
   done
+
+  redundancy
+}
+
+# Of all shards and their pages, as the front-ends have last seen it (each looks once a second).
+redundancy() {
+  local name metrics shards=0 degraded_logs=0 degraded_pages=0 wanted
+  wanted=$(sed -n 's/.*--shards \([0-9]*\).*/\1/p' "$dir/frontend-1.cmd")
+  for name in $(names); do
+    [[ $name == frontend-* ]] && alive "$name" || continue
+    metrics=$(curl -sf --max-time 2 "http://$(sed -n 's/^ready .*metrics=\([^ ]*\).*/\1/p' "$dir/$name.out")/metrics") || continue
+    shards=$((shards + $(value vswap_shards "$metrics")))
+    degraded_logs=$((degraded_logs + $(value vswap_shards_degraded "$metrics")))
+    degraded_pages=$((degraded_pages + $(value vswap_pages_degraded "$metrics")))
+  done
+  if ((shards == wanted && degraded_logs == 0 && degraded_pages == 0)); then
+    echo "redundancy: full"
+  else
+    echo "redundancy: $((wanted - shards)) of $wanted shards without an owner, $degraded_logs with too few table logs;" \
+      "$degraded_pages pages with too few copies"
+  fi
+}
+
+value() { # NAME METRICS
+  awk -v name="$1" '$1 == name {print int($2); found = 1} END {if (!found) print 0}' <<< "$2"
 }
 
 down() {
@@ -190,6 +217,15 @@ signal() { # SIGNAL
   kill "-$1" "$(cat "$dir/$name.pid")"
 }
 
+destroy() {
+  local name=${target/\//-}
+  [[ $name == compressor-* || $name == store-* ]] || fail "destroy: $target is neither a compressor nor a store"
+  signal KILL
+  while alive "$name"; do sleep 0.02; done
+  [[ $name != compressor-* ]] || rm -f "/dev/shm/vswap-$(cat "$dir/$name/data/id")"
+  rm -rf "${dir:?}/$name"
+}
+
 restart() {
   local name=${target/\//-} end=$((SECONDS + 10))
   [[ -e $dir/$name.cmd ]] || fail "there is no $target in $dir"
@@ -209,6 +245,7 @@ case $command in
   stop) signal STOP ;;
   cont) signal CONT ;;
   restart) restart ;;
+  destroy) destroy ;;
   down) down ;;
   --help | "") usage ;;
   *) usage >&2; fail "unknown command $command" ;;

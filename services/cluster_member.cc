@@ -1,5 +1,6 @@
 #include "services/cluster_member.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -57,6 +58,11 @@ Status BindToCluster(const std::string& data_dir, uint64_t cluster, const std::s
 
 std::string AddressOf(const MemberOptions& options, const std::string& bound) {
   return options.advertise.empty() ? bound : options.advertise;
+}
+
+uint32_t CopiesWanted(const v1::ClusterRecord& cluster, v1::Tier tier) {
+  return std::max(1u, tier == v1::TIER_COMPRESSED ? cluster.compressed_replicas()
+                                                  : cluster.physical_replicas());
 }
 
 }  // namespace vswap

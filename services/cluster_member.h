@@ -35,4 +35,7 @@ Status BindToCluster(const std::string& data_dir, uint64_t cluster, const std::s
 // `advertise`, or `bound` where that is empty.
 std::string AddressOf(const MemberOptions& options, const std::string& bound);
 
+// Copies of each page of the tier that the cluster wants.
+uint32_t CopiesWanted(const v1::ClusterRecord& cluster, v1::Tier tier);
+
 }  // namespace vswap

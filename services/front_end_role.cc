@@ -92,8 +92,15 @@ class FrontEndRole : public Role {
       return coordinator.status();
     }
     coordinator_ = *std::move(coordinator);
-    VSWAP_RETURN_IF_ERROR(FindOrMakeCluster(*coordinator_, NewCluster(), random_).status());
+    const StatusOr<v1::ClusterRecord> cluster =
+        FindOrMakeCluster(*coordinator_, NewCluster(), random_);
+    if (!cluster.ok()) {
+      return cluster.status();
+    }
     Placement placement;
+    for (const Tier tier : {Tier::kCompressed, Tier::kPhysical}) {
+      placement.Want(tier, CopiesWanted(*cluster, static_cast<v1::Tier>(tier)));
+    }
     AwaitNodes(placement);
     FrontEnd::Options front_end = ToFrontEndOptions(options_.front_end, options_.member.id);
     front_end.peers = &peers_;
@@ -141,6 +148,8 @@ class FrontEndRole : public Role {
     v1::ClusterRecord record;
     record.set_shard_count(static_cast<uint32_t>(options_.front_end.shards));
     record.set_log_replicas(static_cast<uint32_t>(options_.log_replicas));
+    record.set_compressed_replicas(static_cast<uint32_t>(options_.compressed_replicas));
+    record.set_physical_replicas(static_cast<uint32_t>(options_.physical_replicas));
     return record;
   }
 
@@ -187,7 +196,7 @@ class FrontEndRole : public Role {
       }
       if (RemoteMember* const node = nodes_.Take(record, entry.revision)) {
         placement.AddNode({record.node(), static_cast<Tier>(record.tier()), record.name(),
-                           record.incarnation(), node});
+                           record.incarnation(), node, record.draining()});
       }
     }
   }
@@ -203,7 +212,8 @@ class FrontEndRole : public Role {
       const std::vector<NodeId> nodes(record.nodes().begin(), record.nodes().end());
       if (std::ranges::all_of(nodes,
                               [&](NodeId node) { return placement.Find(node) != nullptr; })) {
-        placement.AddSet(static_cast<SetId>(record.set()), static_cast<Tier>(record.tier()), nodes);
+        placement.AddSet(static_cast<SetId>(record.set()), static_cast<Tier>(record.tier()), nodes,
+                         {record.incarnations().begin(), record.incarnations().end()});
       }
     }
   }

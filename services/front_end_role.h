@@ -13,6 +13,9 @@ struct FrontEndRoleOptions {
   FrontEndOptions front_end;
   // Of a new cluster: stores, on different machines, that keep each shard's table log.
   uint64_t log_replicas = 2;
+  // Of a new cluster: copies of each page of the tier, on different machines.
+  uint64_t compressed_replicas = 2;
+  uint64_t physical_replicas = 2;
   uint64_t lease_seconds = 3;  // after its death the others take over
 };
 

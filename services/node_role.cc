@@ -77,6 +77,7 @@ class NodeRole : public Role {
     if (!cluster.ok()) {
       return cluster.status();
     }
+    cluster_ = *cluster;
     return BindToCluster(data_dir_, cluster->cluster(), member_.id);
   }
 
@@ -109,6 +110,11 @@ class NodeRole : public Role {
     const StatusOr<v1::NodeRecord> registered = RegisterNode(*coordinator_, record);
     if (!registered.ok()) {
       return registered.status();
+    }
+    const Status joined =
+        JoinSets(*coordinator_, *registered, CopiesWanted(cluster_, registered->tier()));
+    if (!joined.ok()) {
+      return joined;
     }
     spdlog::info("{} is node {}", member_.id, registered->node());
     VSWAP_RETURN_IF_ERROR(directory_->WriteEndpoints(server_->listen(), server_->metrics()));
@@ -143,6 +149,7 @@ class NodeRole : public Role {
   ThreadPool coordinator_threads_;
   std::unique_ptr<DataDirLock> directory_;
   std::unique_ptr<Coordinator> coordinator_;
+  v1::ClusterRecord cluster_;
   std::unique_ptr<ThreadPool> compute_;
   std::unique_ptr<CompressorParts> compressor_;
   std::unique_ptr<StoreParts> store_;

@@ -151,6 +151,10 @@ std::vector<Choice> DeclareRoles(CLI::App& app, Options& options) {
     DeclareFrontEnd(*choice.settings, own.front_end);
     choice.settings->Count("log-replicas", own.log_replicas, 1, 3,
                            "stores that keep each shard's table log; of a new cluster only");
+    choice.settings->Count("compressed-replicas", own.compressed_replicas, 1, 3,
+                           "compressors that keep a copy of each page; of a new cluster only");
+    choice.settings->Count("physical-replicas", own.physical_replicas, 1, 3,
+                           "stores that keep a copy of each page; of a new cluster only");
     choice.settings->Count("lease-seconds", own.lease_seconds, 1, 60,
                            "after its death the other front-ends take over");
     choice.start = [&own] { return StartFrontEnd(own); };

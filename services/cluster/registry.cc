@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <thread>
+#include <tuple>
 
 #include "services/cluster/await.h"
+#include "services/common/ids.h"
 
 namespace vswap {
 namespace {
@@ -13,6 +15,7 @@ constexpr auto kCallMax = std::chrono::seconds(30);
 constexpr auto kClusterWaitMax = std::chrono::seconds(60);
 constexpr auto kClusterPoll = std::chrono::milliseconds(100);
 constexpr int kTriesMax = 16;
+constexpr int kSharedSetsPerNode = 2;
 constexpr char kClusterKey[] = "cluster";
 
 StatusOr<std::vector<KeyValue>> List(Coordinator& coordinator, const std::string& prefix) {
@@ -75,6 +78,64 @@ Status AddOwnSet(Coordinator& coordinator, const v1::NodeRecord& node, bool same
   transaction->compares.push_back({key, 0});
   transaction->puts.push_back({key, own.SerializeAsString()});
   return Status();
+}
+
+bool IsIn(const v1::SetRecord& set, const v1::NodeRecord& node) {
+  for (int i = 0; i < set.nodes_size() && i < set.incarnations_size(); ++i) {
+    if (set.nodes(i) == node.node() && set.incarnations(i) == node.incarnation()) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// A set that the node is still to be in; empty: none, or there are no nodes for it.
+std::optional<v1::SetRecord> FindMissingSet(const std::vector<v1::NodeRecord>& nodes,
+                                            const std::vector<v1::SetRecord>& sets,
+                                            const v1::NodeRecord& node, uint32_t copies) {
+  const auto sets_with = [&](const v1::NodeRecord& other) {
+    return std::ranges::count_if(sets, [&](const auto& set) { return IsIn(set, other); });
+  };
+  if (sets_with(node) >= kSharedSetsPerNode) {
+    return std::nullopt;
+  }
+  const auto together = [&](const v1::NodeRecord& other) {
+    return std::ranges::any_of(
+        sets, [&](const auto& set) { return IsIn(set, node) && IsIn(set, other); });
+  };
+  v1::SetRecord made;
+  made.set_set(1);
+  for (const v1::SetRecord& set : sets) {
+    made.set_set(std::max(made.set(), set.set() + 1));
+  }
+  made.set_tier(node.tier());
+  std::vector<v1::NodeRecord> chosen{node};
+  while (chosen.size() < copies) {
+    const auto rank = [&](const v1::NodeRecord& other) {
+      const bool same_zone = std::ranges::any_of(
+          chosen, [&](const auto& member) { return member.zone() == other.zone(); });
+      return std::tuple(same_zone, sets_with(other), other.node());
+    };
+    const v1::NodeRecord* best = nullptr;
+    for (const v1::NodeRecord& other : nodes) {
+      const bool usable = other.tier() == node.tier() && !other.draining() && !together(other) &&
+                          std::ranges::none_of(chosen, [&](const auto& member) {
+                            return member.machine() == other.machine();
+                          });
+      if (usable && (best == nullptr || rank(other) < rank(*best))) {
+        best = &other;
+      }
+    }
+    if (best == nullptr) {
+      return std::nullopt;
+    }
+    chosen.push_back(*best);
+  }
+  for (const v1::NodeRecord& member : chosen) {
+    made.add_nodes(member.node());
+    made.add_incarnations(member.incarnation());
+  }
+  return made;
 }
 
 }  // namespace
@@ -161,6 +222,7 @@ StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord w
                          "id: " + wanted.name() + " is the name of a node of the other tier");
       }
       wanted.set_node(known.record.node());
+      wanted.set_draining(known.record.draining());
       revision = known.revision;
     }
     if (wanted.node() == 0) {
@@ -178,6 +240,31 @@ StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord w
     }
   }
   return MakeError(StatusCode::kAborted, "others change the records of nodes all the time");
+}
+
+Status JoinSets(Coordinator& coordinator, const v1::NodeRecord& node, uint32_t copies) {
+  for (int i = 0; copies > 1 && i < kTriesMax; ++i) {
+    const auto nodes = ListNodes(coordinator);
+    VSWAP_RETURN_IF_ERROR(nodes.status());
+    const auto known = ListRecords<v1::SetRecord>(coordinator, "sets/");
+    VSWAP_RETURN_IF_ERROR(known.status());
+    std::vector<v1::SetRecord> sets;
+    for (const auto& set : *known) {
+      sets.push_back(set.record);
+    }
+    const std::optional<v1::SetRecord> wanted = FindMissingSet(*nodes, sets, node, copies);
+    if (!wanted) {
+      return Status();
+    }
+    if (wanted->set() > kSetIdMax) {
+      return MakeError(StatusCode::kResourceExhausted,
+                       "all " + std::to_string(kSetIdMax) + " sets were used up");
+    }
+    const std::string key = NumberedKey("sets", wanted->set());
+    VSWAP_RETURN_IF_ERROR(
+        Commit(coordinator, {{{key, 0}}, {{key, wanted->SerializeAsString()}}, {}}).status());
+  }
+  return Status();
 }
 
 }  // namespace vswap

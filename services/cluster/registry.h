@@ -31,4 +31,10 @@ StatusOr<std::optional<v1::NodeRecord>> FindNode(Coordinator& coordinator, const
 // of the other tier.
 StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord wanted);
 
+// Makes sets of `copies` nodes for a registered node, each with others of its tier on other
+// machines, if possible in other zones, and of few sets: until its incarnation is in two, or there
+// are no others. Few sets make the loss of several nodes at once less likely to hit all copies of
+// something (copysets). RESOURCE_EXHAUSTED: all numbers of sets are used up.
+Status JoinSets(Coordinator& coordinator, const v1::NodeRecord& node, uint32_t copies);
+
 }  // namespace vswap

@@ -28,6 +28,7 @@ struct FrontEndCounters {
   std::atomic<uint64_t> prefetched{0};
   std::atomic<uint64_t> moved{0};
   std::atomic<uint64_t> written_back{0};      // of the moved: to the physical tier, to make room
+  std::atomic<uint64_t> rebuilt{0};           // of the moved: to sets with more lasting copies
   std::atomic<uint64_t> writeback_sleeps{0};  // looks that found the physical tier without room
   std::atomic<uint64_t> bytes_in{0};          // page bytes received with stores
   std::atomic<uint64_t> bytes_out{0};         // page bytes sent with loads
@@ -38,6 +39,7 @@ struct FrontEndCounters {
   std::atomic<uint64_t> rejected_not_found{0};    // stores to what is no entry
   std::atomic<uint64_t> rejected_shared{0};       // stores to entries with several references
   std::atomic<uint64_t> rejected_allocations{0};  // requests
+  std::atomic<uint64_t> stores_degraded{0};       // pages: with fewer copies than are wanted
   std::atomic<uint64_t> stores_fenced{0};
   std::atomic<uint64_t> overlap_waits{0};
   std::atomic<uint64_t> incompressible{0};

@@ -238,6 +238,22 @@ void EntryTable::Count(SpaceId space, const Entry& entry, int64_t sign) {
   if (counts == SpaceCounts{}) {
     counts_.erase(space);
   }
+  if (entry.word.stored()) {
+    if (entry.word.set() >= by_set_.size()) {
+      by_set_.resize(entry.word.set() + size_t{1});
+    }
+    by_set_[entry.word.set()] += static_cast<uint64_t>(sign);
+  }
+}
+
+std::vector<NamedEntry> EntryTable::EntriesOn(const std::vector<SetId>& sets) const {
+  std::vector<NamedEntry> entries;
+  ForEach([&](SpaceId space, Offset offset, const Entry& entry) {
+    if (entry.word.stored() && std::ranges::find(sets, entry.word.set()) != sets.end()) {
+      entries.push_back({space, offset, entry});
+    }
+  });
+  return entries;
 }
 
 void EntryTable::AddTo(const Entry& entry, int64_t sign, SpaceCounts* counts) {

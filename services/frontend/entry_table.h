@@ -105,6 +105,10 @@ class EntryTable {
 
   uint64_t cluster_count() const { return clusters_.size(); }
   const std::unordered_map<SpaceId, SpaceCounts>& counts() const { return counts_; }
+  // Pages that the set's nodes keep.
+  uint64_t PagesOn(SetId set) const { return set < by_set_.size() ? by_set_[set] : 0; }
+  // Those of the sets, in no order. Costs what the table holds.
+  std::vector<NamedEntry> EntriesOn(const std::vector<SetId>& sets) const;
 
  private:
   struct Key {
@@ -136,6 +140,7 @@ class EntryTable {
   mutable Key last_key_{};
   mutable Cluster* last_cluster_ = nullptr;
   std::unordered_map<SpaceId, SpaceCounts> counts_;
+  std::vector<uint64_t> by_set_;  // pages kept on each, up to the highest that was used
 };
 
 }  // namespace vswap

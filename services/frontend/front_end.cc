@@ -135,6 +135,9 @@ void FrontEnd::StartWith(const v1::ClusterRecord& cluster, std::optional<Members
                       .log_replicas = log_replicas,
                       .on_fenced = nullptr},
         shards_, validity_, counters_);
+    if (membership) {
+      redundancy_ = std::make_shared<RedundancyKeeper>(options_.redundancy, context_);
+    }
     // Among others, a shard that cannot be had does not hold up the rest.
     serving_ = membership.has_value();
     ownership_->Start([this, done](const Status& status) { OnStarted(status, done); });
@@ -184,6 +187,9 @@ void FrontEnd::OnStarted(const Status& status, const std::function<void(Status)>
     writeback_ = std::make_shared<Writeback>(*options_.writeback, context_);
     writeback_->Start();
   }
+  if (redundancy_ != nullptr) {
+    redundancy_->Start();
+  }
 }
 
 void FrontEnd::OnTaken(const std::shared_ptr<Shard>& shard) {
@@ -227,6 +233,9 @@ void FrontEnd::Stop() {
   serving_ = false;
   if (writeback_ != nullptr) {
     writeback_->Stop();
+  }
+  if (redundancy_ != nullptr) {
+    redundancy_->Stop();
   }
   for (const auto& shard : shards_.All()) {
     shard->Stop();
@@ -619,7 +628,8 @@ StatusOr<std::vector<BackingRun>> FrontEnd::Extents(const RequestHeader& header,
 }
 
 void FrontEnd::MoveAll(Tier from, Tier to, std::function<void(uint64_t)> done) {
-  MovePages(context_, shards_.All(), AllOf(from), to,
+  MovePages(context_, shards_.All(),
+            {.source = AllOf(from), .target = [this, to](SetId) { return placement_.Choose(to); }},
             [done = std::move(done)](const MoveResult& result) { done(result.left); });
 }
 

@@ -15,6 +15,7 @@
 #include "services/frontend/ownership.h"
 #include "services/frontend/peers.h"
 #include "services/frontend/placement.h"
+#include "services/frontend/redundancy_keeper.h"
 #include "services/frontend/shard_table.h"
 #include "services/frontend/store_path.h"
 #include "services/frontend/validity.h"
@@ -67,6 +68,7 @@ class FrontEnd {
     Peers* peers = nullptr;                                      // null: none
     // For the lease. Null: the steady one.
     const Clock* clock = nullptr;
+    RedundancyKeeper::Options redundancy = {};
     // Name lengths, as in the protocol.
     static constexpr size_t kNameBytesMax = 255;
   };
@@ -120,6 +122,10 @@ class FrontEnd {
   uint64_t stores_overtaken() const;
   // Shards served here whose log has fewer full replicas than are wanted.
   size_t shards_degraded() const { return serving_ ? ownership_->shards_degraded() : 0; }
+  // Pages of these shards with fewer lasting copies than are wanted.
+  uint64_t degraded_pages() const {
+    return serving_ && redundancy_ != nullptr ? redundancy_->degraded_pages() : 0;
+  }
   const Placement& placement() const { return placement_; }
   // Nodes and sets may join at any time.
   Placement& placement() { return placement_; }
@@ -169,8 +175,9 @@ class FrontEnd {
   Validity validity_;
   const FrontEndContext context_;
 
-  std::shared_ptr<Ownership> ownership_;  // fixed once started; null before
-  std::shared_ptr<Writeback> writeback_;  // as well; null: off
+  std::shared_ptr<Ownership> ownership_;          // fixed once started; null before
+  std::shared_ptr<Writeback> writeback_;          // as well; null: off
+  std::shared_ptr<RedundancyKeeper> redundancy_;  // as well; null: alone, with nodes of its own
   mutable Mutex mutex_;
   struct Space {
     SpaceInfo info;

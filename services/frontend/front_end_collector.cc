@@ -67,6 +67,13 @@ constexpr CounterRow kCounters[] = {
      &FrontEndCounters::moved},
     {"vswap_writebacks_total", "Cold pages moved to the physical tier to keep room in memory.",
      nullptr, nullptr, &FrontEndCounters::written_back},
+    {"vswap_rebuilds_total",
+     "Pages moved since they had fewer lasting copies than are wanted: after the loss of a node, "
+     "or "
+     "off one that drains.",
+     nullptr, nullptr, &FrontEndCounters::rebuilt},
+    {"vswap_stores_degraded_total", "Pages stored with fewer copies than are wanted.", nullptr,
+     nullptr, &FrontEndCounters::stores_degraded},
     {"vswap_writeback_sleeps_total",
      "Times that the compressed tier was nearly full and nothing could be moved.", nullptr, nullptr,
      &FrontEndCounters::writeback_sleeps},
@@ -219,6 +226,9 @@ std::vector<prometheus::MetricFamily> FrontEndCollector::Collect() const {
   families.AddGauge("vswap_shards_degraded",
                     "Of these, those whose log has fewer full replicas than are wanted.", {},
                     front_end_.shards_degraded());
+  families.AddGauge("vswap_pages_degraded",
+                    "Pages of these shards with fewer lasting copies than are wanted.", {},
+                    front_end_.degraded_pages());
   families.AddGauge("vswap_reconciled", "1 once tables and nodes were compared after the start.",
                     {}, front_end_.reconciled() ? 1 : 0);
   return families.Take();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <utility>
@@ -57,7 +58,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
     for (const Extent& extent : call_.extents) {
       for (uint32_t i = 0; i < extent.pages; ++i) {
         const size_t page = pages_.size();
-        pages_.push_back({extent.offset + i, entries[page], 0, false});
+        pages_.push_back({extent.offset + i, entries[page]});
         const auto known = call_.extents.size() > 1
                                ? first.try_emplace(extent.offset + i, page).first->second
                                : page;
@@ -76,7 +77,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
   struct Page {
     Offset offset = 0;
     Entry entry;
-    size_t copy = 0;       // the next node of the set to ask
+    uint32_t asked = 0;    // copies of the set, a bit each
     bool unheard = false;  // some copy's node gave no answer to believe
   };
 
@@ -85,9 +86,30 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
         entries, [&](const Entry& entry) { return SameBacking(entries.front(), entry); });
   }
 
+  // The copy to ask next: of a node that answers, and the same one for neighbours. Null: none is
+  // left.
+  const Placement::Copy* NextCopy(Page& page) const {
+    const auto& copies = context_.placement.CopiesOf(page.entry.word.set());
+    const size_t first = page.offset / kClusterSlots;
+    std::optional<size_t> next;
+    for (size_t i = 0; i < copies.size(); ++i) {
+      const size_t at = (first + i) % copies.size();
+      const bool may_be_asked = (page.asked >> at & 1) == 0 && !copies[at].destroyed();
+      if (may_be_asked &&
+          (!next || (copies[at].member->answers && !copies[*next].member->answers))) {
+        next = at;
+      }
+    }
+    if (!next) {
+      return nullptr;
+    }
+    page.asked |= uint32_t{1} << *next;
+    return &copies[*next];
+  }
+
   // Answers what needs no node and asks one node a page for the rest.
   void Ask(std::vector<size_t> wanted) {
-    std::map<const Placement::Member*, std::vector<size_t>> by_node;
+    std::map<const Placement::Copy*, std::vector<size_t>> by_copy;
     for (const size_t i : wanted) {
       Page& page = pages_[i];
       const Word word = page.entry.word;
@@ -101,45 +123,44 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
         reply_.pages[i] = {PageCode::kOk, Encoding::kZero, 0, {}, {}};
         continue;
       }
-      const auto& nodes = context_.placement.NodesOf(word.set());
-      if (page.copy < nodes.size()) {
-        by_node[nodes[page.copy++]].push_back(i);
-      } else if (page.unheard || nodes.empty()) {
+      if (const Placement::Copy* const copy = NextCopy(page)) {
+        by_copy[copy].push_back(i);
+      } else if (page.unheard || context_.placement.CopiesOf(word.set()).empty()) {
         ++context_.counters.loads_unavailable;
         reply_.pages[i].code = PageCode::kUnavailable;
       } else {
         gone_.push_back(i);
       }
     }
-    if (by_node.empty()) {
+    if (by_copy.empty()) {
       ProveLoss();
       return;
     }
     {
       MutexLock lock(mutex_);
-      answers_missing_ = by_node.size();
+      answers_missing_ = by_copy.size();
     }
-    for (auto& [node, pages] : by_node) {
-      const auto member = node;  // clang 14 does not capture structured bindings
+    for (auto& [asked, pages] : by_copy) {
+      const auto copy = *asked;
       std::vector<PageName> names;
       for (const size_t i : pages) {
         names.push_back({call_.header.space, pages_[i].offset, pages_[i].entry.word.version()});
       }
-      member->node->Get(
+      copy.member->node->Get(
           std::move(names), call_.header.lane,
-          [self = shared_from_this(), member, pages = std::move(pages)](StatusOr<GetReply> reply) {
-            self->OnGot(*member, pages, std::move(reply));
+          [self = shared_from_this(), copy, pages = std::move(pages)](StatusOr<GetReply> reply) {
+            self->OnGot(copy, pages, std::move(reply));
           });
     }
   }
 
-  void OnGot(const Placement::Member& member, const std::vector<size_t>& pages,
+  void OnGot(const Placement::Copy& copy, const std::vector<size_t>& pages,
              StatusOr<GetReply> reply) {
     std::vector<size_t> wanted;
     std::vector<size_t> revived;
     {
       MutexLock lock(mutex_);
-      Take(member, pages, std::move(reply));
+      Take(copy, pages, std::move(reply));
       if (--answers_missing_ != 0) {
         return;
       }
@@ -152,11 +173,14 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
     Ask(std::move(wanted));
   }
 
-  void Take(const Placement::Member& member, const std::vector<size_t>& pages,
-            StatusOr<GetReply> reply) REQUIRES(mutex_) {
+  void Take(const Placement::Copy& copy, const std::vector<size_t>& pages, StatusOr<GetReply> reply)
+      REQUIRES(mutex_) {
+    if (!reply.ok()) {
+      copy.member->answers = false;  // until it is heard of again
+    }
     // An incarnation that is not the registered one cannot tell what the registered one holds.
-    const bool believed = reply.ok() && reply->pages.size() == pages.size() &&
-                          reply->incarnation == member.incarnation;
+    const bool believed =
+        reply.ok() && reply->pages.size() == pages.size() && copy.IsFrom(reply->incarnation);
     if (!believed) {
       for (const size_t i : pages) {
         pages_[i].unheard = true;
@@ -219,7 +243,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
         }
       } else if (rounds_ < kRoundsMax) {
         ++context_.counters.load_retries;
-        page = {page.offset, now, 0, false};
+        page = {page.offset, now};
         wanted.push_back(i);
       } else {
         ++context_.counters.loads_unavailable;
@@ -319,9 +343,12 @@ void PrefetchPages(const FrontEndContext& context, const std::shared_ptr<Shard>&
     for (const Extent& extent : call.extents) {
       for (uint32_t i = 0; i < extent.pages; ++i) {
         const Word word = entries[next++].word;
-        const auto& nodes = context.placement.NodesOf(word.set());
-        if (word.kind() == Backing::kPhysical && !nodes.empty()) {
-          by_node[nodes.front()].insert({call.header.space, extent.offset + i, word.version()});
+        const auto& copies = context.placement.CopiesOf(word.set());
+        if (word.kind() == Backing::kPhysical && !copies.empty()) {
+          // The one that a load asks.
+          const size_t first = (extent.offset + i) / kClusterSlots % copies.size();
+          by_node[copies[first].member].insert(
+              {call.header.space, extent.offset + i, word.version()});
         }
       }
     }

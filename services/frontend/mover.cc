@@ -12,39 +12,40 @@ namespace {
 class MoveJob : public std::enable_shared_from_this<MoveJob> {
  public:
   MoveJob(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-          MoveSource source, Tier to, std::function<void(const MoveResult&)> done)
+          MoveOptions options, std::function<void(const MoveResult&)> done)
       : context_(context),
         shards_(std::move(shards)),
-        source_(std::move(source)),
-        to_(to),
+        options_(std::move(options)),
         done_(std::move(done)) {}
-
-  void Start() {
-    target_ = context_.placement.Choose(to_);
-    result_.no_room = !target_;
-    NextShard();
-  }
-
- private:
-  struct Batch {
-    std::vector<NamedEntry> sources;
-    Version first_version = 0;
-    StatusOr<GetReply> got;
-    std::vector<size_t> put;  // indices of the pages that were put
-  };
 
   void NextShard() {
     if (shard_index_ == shards_.size()) {
       done_(result_);
       return;
     }
-    sources_ = source_(Current());
-    // By set, so that a batch has one source node; the oldest last, which is the first to go.
+    sources_ = options_.source(Current());
+    // By set, so that a batch has one source; the oldest last, which is the first to go.
     std::ranges::sort(sources_, std::greater(), [](const NamedEntry& source) {
       return std::pair(source.entry.word.set(), source.entry.word.version());
     });
     NextBatch();
   }
+
+ private:
+  // A page on its way.
+  struct Moving {
+    NamedEntry source;
+    std::shared_ptr<const GetReply> got;  // null: no sound copy was found yet
+    const GotPage* page = nullptr;        // in it
+  };
+  struct Batch {
+    SetId from = 0;
+    SetId to = 0;
+    Version first_version = 0;
+    std::vector<Moving> pages;
+    size_t copies_asked = 0;
+    std::vector<size_t> put;  // indices of the pages that were put
+  };
 
   void NextBatch() {
     if (result_.no_room) {
@@ -57,53 +58,90 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
       return;
     }
     auto batch = std::make_shared<Batch>();
-    const SetId set = sources_.back().entry.word.set();
-    while (!sources_.empty() && batch->sources.size() < kBatchPagesMax &&
-           sources_.back().entry.word.set() == set) {
-      batch->sources.push_back(sources_.back());
+    batch->from = sources_.back().entry.word.set();
+    const std::optional<SetId> target = options_.target(batch->from);
+    if (!target) {
+      result_.left += std::erase_if(sources_, [&](const NamedEntry& source) {
+        return source.entry.word.set() == batch->from;
+      });
+      return context_.executor.Post([self = shared_from_this()] { self->NextBatch(); });
+    }
+    batch->to = *target;
+    while (!sources_.empty() && batch->pages.size() < kBatchPagesMax &&
+           sources_.back().entry.word.set() == batch->from) {
+      batch->pages.push_back({sources_.back(), nullptr, nullptr});
       sources_.pop_back();
     }
-    const auto first = Current().IssueVersions(static_cast<uint32_t>(batch->sources.size()));
-    const auto& nodes = context_.placement.NodesOf(set);
-    if (!first || nodes.empty()) {
+    const auto first = Current().IssueVersions(static_cast<uint32_t>(batch->pages.size()));
+    if (!first) {
       return EndBatch(*batch, 0);
     }
     batch->first_version = *first;
+    GetMissing(batch);
+  }
+
+  // Asks one node after the other for what has not been got.
+  void GetMissing(const std::shared_ptr<Batch>& batch) {
+    std::vector<size_t> missing;
     std::vector<PageName> names;
-    for (const NamedEntry& source : batch->sources) {
-      names.push_back({source.space, source.offset, source.entry.word.version()});
+    for (size_t i = 0; i < batch->pages.size(); ++i) {
+      if (const Moving& moving = batch->pages[i]; moving.got == nullptr) {
+        missing.push_back(i);
+        names.push_back(NameOf(moving.source));
+      }
     }
-    nodes.front()->node->Get(std::move(names), Lane::kBackground,
-                             [self = shared_from_this(), batch](StatusOr<GetReply> got) {
-                               batch->got = std::move(got);
-                               self->Copy(batch);
-                             });
+    const auto& copies = context_.placement.CopiesOf(batch->from);
+    while (batch->copies_asked < copies.size() && copies[batch->copies_asked].destroyed()) {
+      ++batch->copies_asked;
+    }
+    if (missing.empty() || batch->copies_asked == copies.size()) {
+      return Copy(batch);
+    }
+    copies[batch->copies_asked++].member->node->Get(
+        std::move(names), Lane::kBackground,
+        [self = shared_from_this(), batch, missing](StatusOr<GetReply> reply) {
+          if (reply.ok() && reply->pages.size() == missing.size()) {
+            const auto got = std::make_shared<const GetReply>(*std::move(reply));
+            for (size_t k = 0; k < missing.size(); ++k) {
+              Moving& moving = batch->pages[missing[k]];
+              const GotPage& page = got->pages[k];
+              if (page.code == PageCode::kOk && IsSound(moving.source, *got, page)) {
+                moving.got = got;
+                moving.page = &page;
+              }
+            }
+          }
+          self->GetMissing(batch);
+        });
+  }
+
+  static PageName NameOf(const NamedEntry& source) {
+    return {source.space, source.offset, source.entry.word.version()};
   }
 
   // The copy gets a checksum of its own under its new name, and the original is deleted: damage
   // that is not found now would be sealed in.
   static bool IsSound(const NamedEntry& source, const GetReply& got, const GotPage& page) {
-    return RecordChecksum({source.space, source.offset, source.entry.word.version()}, page.stamp,
-                          page.page_checksum, page.encoding,
+    return RecordChecksum(NameOf(source), page.stamp, page.page_checksum, page.encoding,
                           got.BytesOf(page)) == page.record_checksum;
   }
 
   void Copy(const std::shared_ptr<Batch>& batch) {
     std::vector<PutPage> puts;
-    const bool usable = batch->got.ok() && batch->got->pages.size() == batch->sources.size();
-    for (size_t i = 0; usable && i < batch->sources.size(); ++i) {
-      const GotPage& page = batch->got->pages[i];
-      const NamedEntry& source = batch->sources[i];
-      if (page.code != PageCode::kOk || !IsSound(source, *batch->got, page)) {
+    for (size_t i = 0; i < batch->pages.size(); ++i) {
+      const Moving& moving = batch->pages[i];
+      if (moving.got == nullptr) {
         continue;
       }
+      const NamedEntry& source = moving.source;
+      const GotPage& page = *moving.page;
       PutPage put;
       put.name = {source.space, source.offset, batch->first_version + i};
       put.stamp = page.stamp;
       put.page_checksum = page.page_checksum;
       put.encoding = page.encoding;
       put.as_is = true;
-      put.bytes = batch->got->BytesOf(page);
+      put.bytes = moving.got->BytesOf(page);
       put.record_checksum =
           RecordChecksum(put.name, put.stamp, put.page_checksum, put.encoding, put.bytes);
       puts.push_back(put);
@@ -112,27 +150,29 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     if (puts.empty()) {
       return EndBatch(*batch, 0);
     }
-    PutToSet(context_.placement, *target_, std::move(puts), Lane::kBackground,
+    PutToSet(context_.placement, batch->to, std::move(puts), Lane::kBackground,
              [self = shared_from_this(), batch](const std::vector<PutOutcome>& outcomes) {
                self->Publish(batch, outcomes);
              });
   }
 
   void Publish(const std::shared_ptr<Batch>& batch, const std::vector<PutOutcome>& outcomes) {
+    const Backing kind = context_.placement.TierOf(batch->to) == Tier::kCompressed
+                             ? Backing::kCompressed
+                             : Backing::kPhysical;
     std::vector<Shard::Conditional> changes;
     std::vector<Retired> unwanted;
     for (size_t k = 0; k < outcomes.size(); ++k) {
       const size_t i = batch->put[k];
-      const NamedEntry& source = batch->sources[i];
+      const NamedEntry& source = batch->pages[i].source;
       const Version version = batch->first_version + i;
       if (outcomes[k].code == PageCode::kOk) {
-        const Backing kind = to_ == Tier::kCompressed ? Backing::kCompressed : Backing::kPhysical;
         changes.push_back({source.entry.word,
-                           {source.space, source.offset, Word(kind, *target_, version).bits(),
+                           {source.space, source.offset, Word(kind, batch->to, version).bits(),
                             Companion::Stored(outcomes[k].stored_bytes).bits()}});
       } else {
         result_.no_room |= outcomes[k].code == PageCode::kResourceExhausted;
-        unwanted.push_back({*target_, {source.space, source.offset, version}});
+        unwanted.push_back({batch->to, {source.space, source.offset, version}});
       }
     }
     const std::vector<bool> enqueued = Current().EnqueueIfUnchanged(
@@ -146,7 +186,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     for (size_t k = 0; k < enqueued.size(); ++k) {
       if (!enqueued[k]) {
         const SlotRecord& record = changes[k].record;
-        unwanted.push_back({*target_, {record.space, record.offset, Word(record.word).version()}});
+        unwanted.push_back({batch->to, {record.space, record.offset, Word(record.word).version()}});
       }
     }
     context_.releaser.Release(std::move(unwanted));
@@ -154,18 +194,22 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
 
   void EndBatch(const Batch& batch, size_t moved) {
     result_.moved += moved;
-    result_.left += batch.sources.size() - moved;
-    context_.executor.Post([self = shared_from_this()] { self->NextBatch(); });
+    result_.left += batch.pages.size() - moved;
+    const auto next = [self = shared_from_this()] { self->NextBatch(); };
+    if (options_.pages_per_second == 0 || moved == 0) {
+      context_.executor.Post(next);
+    } else {
+      context_.executor.PostAfter(Duration(std::chrono::seconds(moved)) / options_.pages_per_second,
+                                  next);
+    }
   }
 
   Shard& Current() { return *shards_[shard_index_]; }
 
   const FrontEndContext context_;
   const std::vector<std::shared_ptr<Shard>> shards_;
-  const MoveSource source_;
-  const Tier to_;
+  const MoveOptions options_;
   const std::function<void(const MoveResult&)> done_;
-  std::optional<SetId> target_;
   std::vector<NamedEntry> sources_;
   size_t shard_index_ = 0;
   MoveResult result_;
@@ -189,9 +233,9 @@ MoveSource AllOf(Tier tier) {
 }
 
 void MovePages(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-               MoveSource source, Tier to, std::function<void(const MoveResult&)> done) {
-  std::make_shared<MoveJob>(context, std::move(shards), std::move(source), to, std::move(done))
-      ->Start();
+               MoveOptions options, std::function<void(const MoveResult&)> done) {
+  std::make_shared<MoveJob>(context, std::move(shards), std::move(options), std::move(done))
+      ->NextShard();
 }
 
 }  // namespace vswap

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "services/frontend/context.h"
@@ -14,20 +15,30 @@ using MoveSource = std::function<std::vector<NamedEntry>(Shard&)>;
 // Every page of the tier.
 MoveSource AllOf(Tier tier);
 
+// Where pages of the set go; asked for once a batch. Empty: nowhere now, and they stay.
+using MoveTarget = std::function<std::optional<SetId>(SetId from)>;
+
+struct MoveOptions {
+  MoveSource source;
+  MoveTarget target;
+  // Moved at most, on average; 0: as many as can be.
+  uint64_t pages_per_second = 0;
+};
+
 struct MoveResult {
   uint64_t moved = 0;
   uint64_t left = 0;     // pages of the source that stayed
-  bool no_room = false;  // the target refused for want of room: then nothing more was tried
+  bool no_room = false;  // a target refused for want of room: then nothing more was tried
 };
 
 // The one mechanism that changes what backs a page without the host noticing: copy as stored, node
 // to node, under a new version; publish only if the whole word is unchanged; retire the old record.
 //
-// Moves the pages of the source to a set of tier `to`, in batches, one at a time, until none is
-// left or the target has no room. A target has its room reserved before a byte is written: a node's
-// Put begins with that. Pages that are being changed meanwhile stay; a failed copy leaves the page
-// where it was.
+// Moves the pages of the source to other sets, in batches, one at a time, until none is left or
+// there is no room. A target has its room reserved before a byte is written: a node's Put begins
+// with that. Pages that are being changed meanwhile stay; a failed copy leaves the page where it
+// was. Of a page with several copies any sound one will do.
 void MovePages(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-               MoveSource source, Tier to, std::function<void(const MoveResult&)> done);
+               MoveOptions options, std::function<void(const MoveResult&)> done);
 
 }  // namespace vswap

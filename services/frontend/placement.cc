@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <functional>
+#include <tuple>
 
 namespace vswap {
 namespace {
@@ -18,6 +19,8 @@ struct Placement::State {
   std::vector<std::unique_ptr<const Table>> tables GUARDED_BY(mutex);
   std::atomic<const Table*> now{nullptr};
   std::atomic<uint64_t> turn{0};
+  std::atomic<uint32_t> wanted_compressed{1};
+  std::atomic<uint32_t> wanted_physical{1};
 
   // Replaces the table by a changed copy.
   void Change(const std::function<void(Table&)>& change) REQUIRES(mutex) {
@@ -40,18 +43,28 @@ const Placement::Table& Placement::Now() const {
   return *state_->now.load(std::memory_order_acquire);
 }
 
+void Placement::Want(Tier tier, uint32_t copies) {
+  (tier == Tier::kCompressed ? state_->wanted_compressed : state_->wanted_physical) = copies;
+}
+
+uint32_t Placement::wanted(Tier tier) const {
+  return tier == Tier::kCompressed ? state_->wanted_compressed : state_->wanted_physical;
+}
+
 void Placement::AddNode(const NodeInfo& info) {
   MutexLock lock(state_->mutex);
   const Table& table = Now();
   if (const auto it = table.members.find(info.id); it != table.members.end()) {
     it->second->incarnation = info.incarnation;
+    it->second->draining = info.draining;
     return;
   }
   Member& member = state_->members.emplace_back(info);
   state_->Change([&](Table& next) { next.members[info.id] = &member; });
 }
 
-void Placement::AddSet(SetId set, Tier tier, const std::vector<NodeId>& nodes) {
+void Placement::AddSet(SetId set, Tier tier, const std::vector<NodeId>& nodes,
+                       const std::vector<Incarnation>& incarnations) {
   MutexLock lock(state_->mutex);
   if (Now().sets.contains(set)) {
     return;
@@ -59,8 +72,9 @@ void Placement::AddSet(SetId set, Tier tier, const std::vector<NodeId>& nodes) {
   state_->Change([&](Table& next) {
     Set& added = next.sets[set];
     added.tier = tier;
-    for (const NodeId node : nodes) {
-      added.nodes.push_back(next.members.at(node));
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      added.copies.push_back(
+          {next.members.at(nodes[i]), i < incarnations.size() ? incarnations[i] : 0});
     }
   });
 }
@@ -69,36 +83,68 @@ std::optional<SetId> Placement::Choose(Tier tier, std::span<const SetId> tried) 
   struct Candidate {
     SetId set = 0;
     double fill = 0;
+    uint32_t missing = 0;  // of the copies wanted
     bool answers = true;
   };
   std::vector<Candidate> candidates;
   for (const auto& [id, set] : Now().sets) {
-    if (set.tier != tier || std::ranges::find(tried, id) != tried.end()) {
+    if (set.tier != tier || std::ranges::find(tried, id) != tried.end() ||
+        std::ranges::any_of(set.copies, &Copy::destroyed)) {
       continue;
     }
-    Candidate candidate{id, 0, true};
-    for (const Member* member : set.nodes) {
-      candidate.fill = std::max(candidate.fill, member->fill.load());
-      candidate.answers = candidate.answers && member->answers;
+    Candidate candidate{id, 0, 0, true};
+    for (const Copy& copy : set.copies) {
+      candidate.fill = std::max(candidate.fill, copy.member->fill.load());
+      candidate.answers = candidate.answers && copy.member->answers;
     }
+    candidate.missing = wanted(tier) - LastingCopies(set);
     candidates.push_back(candidate);
   }
   if (candidates.empty()) {
     return std::nullopt;
   }
-  const auto rank = [](const Candidate& c) { return std::pair(!c.answers, c.fill); };
+  const auto rank = [](const Candidate& c) { return std::tuple(!c.answers, c.missing, c.fill); };
   const Candidate best = *std::ranges::min_element(candidates, {}, rank);
   std::erase_if(candidates, [&](const Candidate& c) {
-    return c.answers != best.answers || c.fill > best.fill + kFillStep;
+    return c.answers != best.answers || c.missing != best.missing || c.fill > best.fill + kFillStep;
   });
   return candidates[state_->turn++ % candidates.size()].set;
 }
 
-const std::vector<const Placement::Member*>& Placement::NodesOf(SetId set) const {
-  static const std::vector<const Member*> kNone;
+uint32_t Placement::LastingCopies(const Set& set) const {
+  const auto lasting = std::ranges::count_if(set.copies, [](const Copy& copy) {
+    return !copy.destroyed() && !copy.member->dead && !copy.member->draining;
+  });
+  return std::min(static_cast<uint32_t>(lasting), wanted(set.tier));
+}
+
+uint32_t Placement::LastingCopies(SetId set) const {
   const Table& table = Now();
   const auto it = table.sets.find(set);
-  return it == table.sets.end() ? kNone : it->second.nodes;
+  return it == table.sets.end() ? 0 : LastingCopies(it->second);
+}
+
+std::optional<SetId> Placement::ChooseBetter(SetId set) const {
+  const std::optional<Tier> tier = TierOf(set);
+  const std::optional<SetId> best = tier ? Choose(*tier) : std::nullopt;
+  return best && LastingCopies(*best) > LastingCopies(set) ? best : std::nullopt;
+}
+
+std::vector<SetId> Placement::DegradedSets() const {
+  std::vector<SetId> degraded;
+  for (const auto& [id, set] : Now().sets) {
+    if (LastingCopies(set) < wanted(set.tier)) {
+      degraded.push_back(id);
+    }
+  }
+  return degraded;
+}
+
+const std::vector<Placement::Copy>& Placement::CopiesOf(SetId set) const {
+  static const std::vector<Copy> kNone;
+  const Table& table = Now();
+  const auto it = table.sets.find(set);
+  return it == table.sets.end() ? kNone : it->second.copies;
 }
 
 std::optional<Tier> Placement::TierOf(SetId set) const {
@@ -124,7 +170,9 @@ std::vector<const Placement::Member*> Placement::Members() const {
 std::vector<SetId> Placement::SetsWith(NodeId node) const {
   std::vector<SetId> sets;
   for (const auto& [id, set] : Now().sets) {
-    if (std::ranges::any_of(set.nodes, [&](const Member* m) { return m->id == node; })) {
+    if (std::ranges::any_of(set.copies, [&](const Copy& copy) {
+          return copy.member->id == node && !copy.destroyed();
+        })) {
       sets.push_back(id);
     }
   }

@@ -29,6 +29,7 @@ class Placement {
     // The one registered; a "not found" of another one is not believed.
     Incarnation incarnation = 0;
     Node* node = nullptr;
+    bool draining = false;
   };
   struct Member {
     explicit Member(const NodeInfo& info)
@@ -36,44 +37,72 @@ class Placement {
           tier(info.tier),
           name(info.name),
           node(info.node),
-          incarnation(info.incarnation) {}
+          incarnation(info.incarnation),
+          draining(info.draining) {}
 
     const NodeId id;
     const Tier tier;
     const std::string name;
     Node* const node;
     std::atomic<Incarnation> incarnation;
+    std::atomic<bool> draining{false};
     // What was last heard of it: hints for Choose, nothing rests on them.
     mutable std::atomic<bool> answers{true};
-    mutable std::atomic<double> fill{0};  // see FillOf
+    mutable std::atomic<bool> dead{false};  // silent for so long that its copies are made anew
+    mutable std::atomic<double> fill{0};    // see FillOf
+  };
+  // One node of a set.
+  struct Copy {
+    const Member* member = nullptr;
+    Incarnation incarnation = 0;  // the one that keeps the set's pages; 0: whichever it is
+
+    // Whether what it kept is known to be gone with its incarnation.
+    bool destroyed() const { return incarnation != 0 && incarnation != member->incarnation; }
+    // Whether an answer comes from who keeps, or would keep, the set's pages.
+    bool IsFrom(Incarnation answered) const {
+      return answered == member->incarnation && !destroyed();
+    }
   };
 
   Placement();
   Placement(Placement&&) noexcept;
   ~Placement();
 
+  // Copies wanted of each page of the tier: 1 unless told.
+  void Want(Tier tier, uint32_t copies);
+  uint32_t wanted(Tier tier) const;
   // Adds a node, or tells the incarnation of one that is there: an earlier one is known to be
-  // destroyed then.
+  // destroyed then. A node that drains takes no new pages while there are others.
   void AddNode(const NodeInfo& info);
-  // Nothing where the set is there already. Its nodes are.
-  void AddSet(SetId set, Tier tier, const std::vector<NodeId>& nodes);
+  // Nothing where the set is there already. Its nodes are. `incarnations`: one a node, or none.
+  void AddSet(SetId set, Tier tier, const std::vector<NodeId>& nodes,
+              const std::vector<Incarnation>& incarnations = {});
 
-  // The set for a new page of the tier: of those whose nodes answer one of the emptiest, in turn.
-  // Empty if there is none but `tried`.
+  // The set for a new page of the tier: of those that keep the most copies wanted on nodes that
+  // answer, one of the emptiest, in turn. Empty if there is none but `tried`.
   std::optional<SetId> Choose(Tier tier, std::span<const SetId> tried = {}) const;
-  // The nodes that keep copies of the set's pages; empty for a set nobody knows.
-  const std::vector<const Member*>& NodesOf(SetId set) const;
+  // Copies of a page of the set that last: on nodes that are neither dead nor to be emptied, up to
+  // as many as are wanted.
+  uint32_t LastingCopies(SetId set) const;
+  // A set to move the pages of `set` to, so that they have more lasting copies. Empty: there is
+  // none, or none is wanted.
+  std::optional<SetId> ChooseBetter(SetId set) const;
+  // Those with fewer lasting copies than are wanted.
+  std::vector<SetId> DegradedSets() const;
+  // Who keeps copies of the set's pages; empty for a set nobody knows.
+  const std::vector<Copy>& CopiesOf(SetId set) const;
   std::optional<Tier> TierOf(SetId set) const;
   // Null: nobody knows it.
   const Member* Find(NodeId node) const;
   // In the order of their ids.
   std::vector<const Member*> Members() const;
+  // Whose pages the node's present incarnation may keep.
   std::vector<SetId> SetsWith(NodeId node) const;
 
  private:
   struct Set {
     Tier tier = Tier::kCompressed;
-    std::vector<const Member*> nodes;
+    std::vector<Copy> copies;
   };
   struct Table {
     std::map<NodeId, Member*> members;
@@ -81,6 +110,7 @@ class Placement {
   };
   struct State;
   const Table& Now() const;
+  uint32_t LastingCopies(const Set& set) const;
 
   std::unique_ptr<State> state_;
 };

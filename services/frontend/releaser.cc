@@ -14,8 +14,8 @@ constexpr Duration kRetryMax = std::chrono::seconds(2);
 void Releaser::Release(std::vector<Retired> records, std::shared_ptr<void> hold) {
   std::map<NodeId, std::vector<PageName>> by_node;
   for (const Retired& record : records) {
-    for (const Placement::Member* member : placement_.NodesOf(record.set)) {
-      by_node[member->id].push_back(record.name);
+    for (const Placement::Copy& copy : placement_.CopiesOf(record.set)) {
+      by_node[copy.member->id].push_back(record.name);
     }
   }
   for (const auto& [node, names] : by_node) {

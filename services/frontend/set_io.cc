@@ -24,26 +24,26 @@ void Merge(PutOutcome& into, const PutOutcome& next) {
 
 void PutToSet(const Placement& placement, SetId set, std::vector<PutPage> pages, Lane lane,
               std::function<void(std::vector<PutOutcome>)> done) {
-  const auto& nodes = placement.NodesOf(set);
+  const auto& copies = placement.CopiesOf(set);
   auto gather = std::make_shared<Gather>();
   const size_t count = pages.size();
   {
     MutexLock lock(gather->mutex);
-    gather->missing = nodes.size();
+    gather->missing = copies.size();
     gather->outcomes.resize(count);
   }
   gather->done = std::move(done);
-  for (const Placement::Member* member : nodes) {
-    member->node->Put(pages, lane, [gather, member, count](StatusOr<PutReply> reply) {
+  for (const Placement::Copy& copy : copies) {
+    copy.member->node->Put(pages, lane, [gather, copy, count](StatusOr<PutReply> reply) {
       if (!reply.ok()) {
-        member->answers = false;  // until it is heard of again
+        copy.member->answers = false;  // until it is heard of again
       }
       std::vector<PutOutcome> outcomes;
       {
         MutexLock lock(gather->mutex);
         // What another incarnation keeps, no load would believe to be there.
         const bool usable =
-            reply.ok() && reply->pages.size() == count && reply->incarnation == member->incarnation;
+            reply.ok() && reply->pages.size() == count && copy.IsFrom(reply->incarnation);
         for (size_t i = 0; i < count; ++i) {
           Merge(gather->outcomes[i],
                 usable ? reply->pages[i] : PutOutcome{PageCode::kUnavailable, 0});

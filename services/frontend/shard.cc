@@ -503,6 +503,15 @@ std::vector<NamedEntry> Shard::TakeColdest(const std::vector<SetId>& sets, doubl
   return table_.TakeColdest(sets, static_cast<size_t>(count));
 }
 
+uint64_t Shard::PagesOn(const std::vector<SetId>& sets) const {
+  uint64_t pages = 0;
+  MutexLock lock(mutex_);
+  for (const SetId set : sets) {
+    pages += table_.PagesOn(set);
+  }
+  return pages;
+}
+
 void Shard::Inspect(const std::function<void(const EntryTable&)>& visit) const {
   MutexLock lock(mutex_);
   visit(table_);

@@ -174,6 +174,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // So many of the compressed pages on these sets as are `part` (0..1) of the shard's, the coldest
   // first (see EntryTable::TakeColdest); at least one where there are any.
   std::vector<NamedEntry> TakeColdest(const std::vector<SetId>& sets, double part);
+  // Pages kept on these sets, all together.
+  uint64_t PagesOn(const std::vector<SetId>& sets) const;
   // Whether an entry names this record of a node that belongs to `sets`. Empty: it cannot be told,
   // since its slot is being changed, or since it is the record of a lost page, which may be back.
   std::optional<bool> Names(const PageName& name, const std::vector<SetId>& sets) const;

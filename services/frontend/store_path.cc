@@ -1,6 +1,8 @@
 #include "services/frontend/store_path.h"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <utility>
 
 #include "services/common/checksum.h"
@@ -167,7 +169,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
 
   // Some node of the set may hold the page although the set as a whole does not.
   void Retire(size_t page, SetId set) {
-    if (unavailable_ || context_.placement.NodesOf(set).size() > 1) {
+    if (unavailable_ || context_.placement.CopiesOf(set).size() > 1) {
       leftovers_.push_back({set, {call_.header.space, slots_[page].offset, slots_[page].version}});
       partly_put_ = true;
     }
@@ -254,12 +256,12 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     }
     if (!records_.empty()) {
       CountStored();
+      std::ranges::move(records_, std::back_inserter(placed_));
       records_.clear();
       rounds_ = fruitless_ = 0;
       hopeless_ = false;
     }
-    retired.insert(retired.end(), leftovers_.begin(), leftovers_.end());
-    leftovers_.clear();
+    ReleaseLeftovers();
     context_.releaser.Release(std::move(retired), std::move(hold));
     if (WaitForRoom()) {
       return;
@@ -271,9 +273,38 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     shard_->Finish(request_, {Status(), codes_, 0, {}});
   }
 
+  // A leftover has the name of the record that was kept at last on another set: they may share
+  // nodes.
+  void ReleaseLeftovers() {
+    std::map<NodeId, std::vector<PageName>> by_node;
+    for (const Retired& leftover : std::exchange(leftovers_, {})) {
+      const auto placed = std::ranges::find(placed_, leftover.name.offset, &SlotRecord::offset);
+      for (const Placement::Copy& copy : context_.placement.CopiesOf(leftover.set)) {
+        if (placed == placed_.end() || !Keeps(Word(placed->word).set(), copy.member->id)) {
+          by_node[copy.member->id].push_back(leftover.name);
+        }
+      }
+    }
+    for (const auto& [node, names] : by_node) {
+      context_.releaser.ReleaseAt(node, names);
+    }
+  }
+
+  bool Keeps(SetId set, NodeId node) const {
+    return std::ranges::any_of(
+        context_.placement.CopiesOf(set),
+        [node](const Placement::Copy& copy) { return copy.member->id == node; });
+  }
+
   void CountStored() {
     for (const SlotRecord& record : records_) {
-      switch (Word(record.word).kind()) {
+      const Word word(record.word);
+      if (word.stored()) {
+        const Tier tier = word.kind() == Backing::kCompressed ? Tier::kCompressed : Tier::kPhysical;
+        context_.counters.stores_degraded +=
+            context_.placement.LastingCopies(word.set()) < context_.placement.wanted(tier);
+      }
+      switch (word.kind()) {
         case Backing::kCompressed:
           ++context_.counters.stored_compressed;
           break;
@@ -359,6 +390,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   std::vector<BegunSlot> slots_;              // one a page
   std::vector<PageCode> codes_;               // one a page
   std::vector<SlotRecord> records_;           // placed in this round, to be logged
+  std::vector<SlotRecord> placed_;            // in earlier rounds
   std::vector<Retired> leftovers_;            // records that no word will name
   std::vector<SetId> tried_;                  // of the tier, in this round
   std::vector<size_t> incompressible_;        // pages that no set of the tier would keep

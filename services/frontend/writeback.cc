@@ -50,8 +50,8 @@ void Writeback::Look() {
 
 bool Writeback::HasRoom(const Fills& fills) const {
   const std::optional<SetId> target = context_.placement.Choose(Tier::kPhysical);
-  return target && std::ranges::all_of(context_.placement.NodesOf(*target), [&](const auto* node) {
-           const auto it = fills.find(node);
+  return target && std::ranges::all_of(context_.placement.CopiesOf(*target), [&](const auto& copy) {
+           const auto it = fills.find(copy.member);
            return it != fills.end() && it->second < 1;
          });
 }
@@ -73,14 +73,16 @@ void Writeback::Decide(const Fills& fills) {
     return Sleep();
   }
   const double part = (fill - options_.end) / fill;
-  MovePages(
-      context_, context_.shards.All(),
-      [self = shared_from_this(), part,
-       sets = context_.placement.SetsWith(fullest->id)](Shard& shard) {
-        return self->stopped_ ? std::vector<NamedEntry>() : shard.TakeColdest(sets, part);
-      },
-      Tier::kPhysical,
-      [self = shared_from_this()](const MoveResult& result) { self->End(result); });
+  MovePages(context_, context_.shards.All(),
+            {.source =
+                 [self = shared_from_this(), part,
+                  sets = context_.placement.SetsWith(fullest->id)](Shard& shard) {
+                   return self->stopped_ ? std::vector<NamedEntry>()
+                                         : shard.TakeColdest(sets, part);
+                 },
+             .target = [&placement = context_.placement](
+                           SetId) { return placement.Choose(Tier::kPhysical); }},
+            [self = shared_from_this()](const MoveResult& result) { self->End(result); });
 }
 
 void Writeback::End(const MoveResult& result) {

@@ -131,6 +131,20 @@ class Chaos : public testing::Test {
           << "space " << i + 1 << " does not go on";
     }
   }
+  // Faults are apart when redundancy was restored between them.
+  void AwaitRedundancy() {
+    const auto begun = std::chrono::steady_clock::now();
+    // What the front-ends tell is of their last look.
+    std::this_thread::sleep_for(milliseconds(2000));
+    const auto end = begun + std::chrono::seconds(90);
+    while (!cluster_.FullyRedundant()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), end) << "redundancy does not come back";
+      std::this_thread::sleep_for(milliseconds(200));
+    }
+    const auto took = std::chrono::steady_clock::now() - begun;
+    std::printf("  full redundancy after %lld ms\n",
+                static_cast<long long>(std::chrono::duration_cast<milliseconds>(took).count()));
+  }
   // A front-end that lost its lease, or its shards, goes on.
   void ExpectAlive() {
     for (int n = 1; n <= kFrontEnds; ++n) {
@@ -175,6 +189,30 @@ TEST_F(Chaos, OneFaultAtATimeCostsNoPage) {
   for (int round = 0; (round < kRounds || std::chrono::steady_clock::now() < end) && !HasFailure();
        ++round) {
     Round();
+    AwaitRedundancy();
+  }
+  Check();
+}
+
+// A machine with all that it kept; another one takes its place after a while.
+TEST_F(Chaos, ALostMachineCostsNoPage) {
+  ASSERT_TRUE(cluster_.up());
+  AddTenants();
+  AwaitRedundancy();
+  for (const std::string process :
+       {"compressor/1", "store/1", "store/2", "compressor/2", "store/3", "compressor/1"}) {
+    ExpectProgress();
+    const milliseconds away(random_.Below(8000));
+    std::printf("destroy %s for %lld ms\n", process.c_str(), static_cast<long long>(away.count()));
+    cluster_.Destroy(process);
+    ExpectProgress();
+    std::this_thread::sleep_for(away);
+    cluster_.Restart(process);
+    ExpectProgress();
+    AwaitRedundancy();
+    if (HasFailure()) {
+      break;
+    }
   }
   Check();
 }

@@ -40,6 +40,12 @@ std::string LocalCluster::Environment(const std::string& name) const {
   return "";
 }
 
+bool LocalCluster::FullyRedundant() const {
+  const std::string line =
+      std::string("bash ") + CLUSTER_SH + " status --dir " + dir_ + " | grep -q '^redundancy: full$'";
+  return std::system(line.c_str()) == 0;
+}
+
 bool LocalCluster::Alive(const std::string& process) const {
   pid_t pid = 0;
   std::ifstream(dir_ + "/" + FileNameOf(process) + ".pid") >> pid;

@@ -20,6 +20,11 @@ class LocalCluster {
   void Kill(const std::string& process) { Run("kill", process); }
   void Stop(const std::string& process) { Run("stop", process); }
   void Continue(const std::string& process) { Run("cont", process); }
+  // Killed, and what it kept is gone.
+  void Destroy(const std::string& process) { Run("destroy", process); }
+  // Whether all shards are served, and logs and pages have as many copies as are wanted; as of the
+  // last second.
+  bool FullyRedundant() const;
   void Restart(const std::string& process) { Run("restart", process); }
   bool Alive(const std::string& process) const;
 

@@ -53,17 +53,76 @@ TEST_F(PlacementTest, ANodeThatDoesNotAnswerComesLast) {
 
 TEST_F(PlacementTest, WhatWasReadStaysValidWhileOthersJoin) {
   AddNodes(1);
-  const auto& nodes = placement_.NodesOf(1);
+  const auto& copies = placement_.CopiesOf(1);
   const Placement::Member* const first = placement_.Find(1);
   AddNodes(50);
-  EXPECT_EQ(nodes.front(), first);
-  EXPECT_EQ(placement_.NodesOf(1).front(), first);
+  EXPECT_EQ(copies.front().member, first);
+  EXPECT_EQ(placement_.CopiesOf(1).front().member, first);
   placement_.AddNode({1, Tier::kCompressed, "c1", 11, &node_});  // it came back empty
   EXPECT_EQ(first->incarnation, 11u);
   EXPECT_EQ(placement_.Members().size(), 50u);
   EXPECT_EQ(placement_.SetsWith(7), (std::vector<SetId>{7}));
-  EXPECT_TRUE(placement_.NodesOf(99).empty());
+  EXPECT_TRUE(placement_.CopiesOf(99).empty());
   EXPECT_EQ(placement_.Find(99), nullptr);
+}
+
+// Three nodes with a set of each alone and of each two.
+class SharedSetsTest : public PlacementTest {
+ protected:
+  SharedSetsTest() {
+    AddNodes(3);
+    placement_.AddSet(12, Tier::kCompressed, {1, 2}, {10, 20});
+    placement_.AddSet(23, Tier::kCompressed, {2, 3}, {20, 30});
+    placement_.AddSet(31, Tier::kCompressed, {3, 1}, {30, 10});
+    placement_.Want(Tier::kCompressed, 2);
+  }
+  void Tell(NodeId node, Incarnation incarnation, bool draining = false) {
+    placement_.AddNode(
+        {node, Tier::kCompressed, "c" + std::to_string(node), incarnation, &node_, draining});
+  }
+};
+
+TEST_F(SharedSetsTest, PagesGoToSetsWithAsManyCopiesAsAreWanted) {
+  EXPECT_EQ(Chosen(), (std::set<SetId>{12, 23, 31}));
+  EXPECT_EQ(placement_.DegradedSets(), (std::vector<SetId>{1, 2, 3}));
+  EXPECT_TRUE(placement_.ChooseBetter(1).has_value());
+  EXPECT_FALSE(placement_.ChooseBetter(12).has_value());
+}
+
+TEST_F(SharedSetsTest, WhereANodeIsSilentOthersTakeThePagesFirst) {
+  placement_.Find(1)->answers = false;
+  EXPECT_EQ(Chosen(), (std::set<SetId>{23}));
+  EXPECT_EQ(Chosen({23}), (std::set<SetId>{2, 3}));
+  // It may be back in a moment: what it has counts.
+  EXPECT_EQ(placement_.LastingCopies(12), 2u);
+  placement_.Find(1)->dead = true;
+  EXPECT_EQ(placement_.LastingCopies(12), 1u);
+  EXPECT_EQ(placement_.ChooseBetter(12), 23);
+  EXPECT_EQ(placement_.ChooseBetter(1), 23);
+}
+
+TEST_F(SharedSetsTest, ASetWithADestroyedCopyTakesNoMorePages) {
+  Tell(1, 11);
+  EXPECT_EQ(Chosen(), (std::set<SetId>{23}));
+  EXPECT_EQ(placement_.LastingCopies(12), 1u);
+  EXPECT_EQ(placement_.ChooseBetter(12), 23);
+  EXPECT_EQ(placement_.SetsWith(1), (std::vector<SetId>{1}));
+  EXPECT_FALSE(placement_.CopiesOf(12)[0].IsFrom(10));
+  EXPECT_FALSE(placement_.CopiesOf(12)[0].IsFrom(11));
+  EXPECT_TRUE(placement_.CopiesOf(12)[1].IsFrom(20));
+  placement_.AddSet(41, Tier::kCompressed, {1, 3}, {11, 30});
+  EXPECT_EQ(Chosen(), (std::set<SetId>{23, 41}));
+}
+
+TEST_F(SharedSetsTest, ANodeThatDrainsLosesItsPagesWithoutLossOfCopies) {
+  Tell(1, 10, true);
+  EXPECT_EQ(Chosen(), (std::set<SetId>{23}));
+  EXPECT_EQ(placement_.ChooseBetter(12), 23);
+  EXPECT_EQ(placement_.ChooseBetter(1), 23);
+  // With nothing as good, a page stays; one that has no lasting copy goes anywhere.
+  Tell(2, 20, true);
+  EXPECT_FALSE(placement_.ChooseBetter(23).has_value());
+  EXPECT_TRUE(placement_.ChooseBetter(12).has_value());
 }
 
 }  // namespace

@@ -1,0 +1,327 @@
+#include <gtest/gtest.h>
+
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "services/common/thread_pool.h"
+#include "services/frontend/front_end.h"
+#include "tests/support/front_end_client.h"
+#include "tests/support/memory_coordinator.h"
+#include "tests/support/memory_node.h"
+#include "tests/support/memory_table_log.h"
+#include "tests/support/pages.h"
+
+// Pages with two copies, on four compressors in a ring of sets, and one thread with a time of its
+// own.
+namespace vswap {
+namespace {
+
+constexpr NodeId kCompressors = 4;
+constexpr NodeId kStore = 9;
+
+PageBytes PageOf(Offset offset, uint64_t number) { return PlainOf({1, offset, number}, true); }
+
+// Between the front-end and a node. Cut off, every call fails; what it had kept is kept.
+class CutNode : public Node {
+ public:
+  explicit CutNode(MemoryNode& node) : node_(node) {}
+  void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override {
+    cut ? Fail(done) : node_.Put(std::move(pages), lane, std::move(done));
+  }
+  void Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) override {
+    cut ? Fail(done) : node_.Get(std::move(names), lane, std::move(done));
+  }
+  void Delete(std::vector<PageName> names, Callback<Incarnation> done) override {
+    cut ? Fail(done) : node_.Delete(std::move(names), std::move(done));
+  }
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
+    cut ? Fail(done) : node_.Inventory(std::move(cursor), limit, std::move(done));
+  }
+  void Statistics(Callback<NodeStatistics> done) override {
+    cut ? Fail(done) : node_.Statistics(std::move(done));
+  }
+  bool cut = false;
+
+ private:
+  template <typename T>
+  static void Fail(const Callback<T>& done) {
+    done(MakeError(StatusCode::kUnavailable, "the node is cut off"));
+  }
+  MemoryNode& node_;
+};
+
+struct TestNode {
+  TestNode(MemoryNode::Mode mode, Incarnation incarnation)
+      : memory({.mode = mode, .incarnation = incarnation}), cut(memory) {}
+  MemoryNode memory;
+  CutNode cut;
+};
+
+class PageReplicas : public testing::Test {
+ protected:
+  PageReplicas() {
+    Placement placement;
+    for (NodeId id = 1; id <= kCompressors; ++id) {
+      nodes_.emplace(id, std::make_unique<TestNode>(MemoryNode::Mode::kCompressed, id * 10));
+      placement.AddNode(Info(id));
+      placement.AddSet(static_cast<SetId>(id), Tier::kCompressed, {id});
+    }
+    nodes_.emplace(kStore, std::make_unique<TestNode>(MemoryNode::Mode::kPhysical, 90));
+    placement.AddNode({kStore, Tier::kPhysical, "store", 90, &nodes_.at(kStore)->cut});
+    placement.AddSet(9, Tier::kPhysical, {kStore});
+    for (NodeId id = 1; id <= kCompressors; ++id) {
+      const NodeId next = id % kCompressors + 1;
+      placement.AddSet(static_cast<SetId>(10 + id), Tier::kCompressed, {id, next},
+                       {id * 10, next * 10});
+    }
+    placement.Want(Tier::kCompressed, 2);
+    front_end_ =
+        std::make_unique<FrontEnd>(FrontEnd::Options{.shard_count = 2, .clock = &executor_},
+                                   coordinator_, logs_, std::move(placement), executor_);
+    front_end_->Join(Membership{.address = "a", .process = 1, .machine = "a", .zone = ""},
+                     [](const Status&) {});
+    Run(std::chrono::seconds(3));
+    StatusOr<OpenReply> opened = MakeError(StatusCode::kUnknown, "no answer");
+    front_end_->Open({.name = "a", .holder = "h", .create_pages = 1 << 20},
+                     [&](StatusOr<OpenReply> reply) { opened = std::move(reply); });
+    Run(std::chrono::seconds(1));
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    client_.emplace(*opened);
+  }
+  ~PageReplicas() override {
+    executor_.DropTasks();
+    front_end_.reset();
+  }
+
+  Placement::NodeInfo Info(NodeId id) {
+    return {id, Tier::kCompressed, "c" + std::to_string(id), id * 10, &nodes_.at(id)->cut};
+  }
+  CutNode& NodeAt(NodeId id) { return nodes_.at(id)->cut; }
+  MemoryNode& MemoryAt(NodeId id) { return nodes_.at(id)->memory; }
+  void Run(Duration time) { executor_.Advance(time); }
+
+  PageCode Store(Offset offset, uint64_t number) {
+    std::optional<MutationResult> result;
+    const StoreCall call = client_->MakeStore({{offset, PageOf(offset, number)}});
+    front_end_->Store(call, [&](const MutationResult& answer) { result = answer; });
+    executor_.RunReady();
+    client_->Answered(call.header);
+    return result && result->status.ok() ? result->codes[0] : PageCode::kUnset;
+  }
+  // What the page is; its code where it is not there.
+  std::variant<PageCode, PageBytes> Load(Offset offset) {
+    LoadCall call;
+    call.header = client_->Next(offset);
+    call.extents = {{offset, 1}};
+    std::optional<LoadReply> result;
+    front_end_->Load(call, [&](LoadReply reply) { result = std::move(reply); });
+    executor_.RunReady();
+    client_->Answered(call.header);
+    if (!result || !result->status.ok() || result->pages[0].code != PageCode::kOk) {
+      return result && result->status.ok() ? result->pages[0].code : PageCode::kUnset;
+    }
+    return client_->Plain(offset, result->pages[0]).value_or(PageBytes());
+  }
+  void ExpectPages(Offset count, uint64_t number) {
+    for (Offset offset = 0; offset < count; ++offset) {
+      const auto page = Load(offset);
+      ASSERT_TRUE(std::holds_alternative<PageBytes>(page))
+          << "page " << offset << ": code " << static_cast<int>(std::get<PageCode>(page));
+      ASSERT_EQ(std::get<PageBytes>(page), PageOf(offset, number));
+    }
+  }
+  void StorePages(Offset count, uint64_t number) {
+    for (Offset offset = 0; offset < count; ++offset) {
+      ASSERT_EQ(Store(offset, number), PageCode::kOk);
+    }
+  }
+  // How many nodes hold a record of each slot.
+  std::map<Offset, int> Copies() {
+    std::map<Offset, int> copies;
+    for (const auto& [id, node] : nodes_) {
+      for (const PageName& name : node->memory.Names()) {
+        ++copies[name.offset];
+      }
+    }
+    return copies;
+  }
+  void ExpectCopies(Offset count, int copies) {
+    const std::map<Offset, int> found = Copies();
+    EXPECT_EQ(found.size(), count);
+    for (const auto& [offset, of_slot] : found) {
+      ASSERT_EQ(of_slot, copies) << "slot " << offset;
+    }
+  }
+
+  ManualExecutor executor_;
+  MemoryCoordinator coordinator_;
+  MemoryTableLog log_;
+  LocalLogNodes logs_{{&log_}};
+  std::map<NodeId, std::unique_ptr<TestNode>> nodes_;
+  std::unique_ptr<FrontEnd> front_end_;
+  std::optional<FrontEndClient> client_;
+};
+
+TEST_F(PageReplicas, APageHasTwoCopiesUntilItGoes) {
+  StorePages(100, 1);
+  ExpectCopies(100, 2);
+  StorePages(100, 2);
+  ExpectCopies(100, 2);
+  ExpectPages(100, 2);
+  Run(std::chrono::seconds(5));
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  EXPECT_EQ(front_end_->counters().moved, 0u);
+  EXPECT_EQ(front_end_->counters().stores_degraded, 0u);
+}
+
+TEST_F(PageReplicas, EitherCopyWillDo) {
+  StorePages(100, 1);
+  for (NodeId id = 1; id <= kCompressors; ++id) {
+    NodeAt(id).cut = true;
+    ExpectPages(100, 1);
+    NodeAt(id).cut = false;
+  }
+  // Missing in one place, damaged in the other.
+  for (const PageName& name : MemoryAt(1).Names()) {
+    ASSERT_TRUE(MemoryAt(1).Drop(name));
+  }
+  for (const PageName& name : MemoryAt(3).Names()) {
+    ASSERT_TRUE(MemoryAt(3).FlipByte(name, 5));
+  }
+  ExpectPages(100, 1);
+}
+
+TEST_F(PageReplicas, TheLeftoverOfAFailedPutIsNotTheCopyThatWasKept) {
+  for (uint64_t round = 1; round <= 20; ++round) {
+    const NodeId cut = static_cast<NodeId>(1 + round % kCompressors);
+    NodeAt(cut).cut = true;
+    // Nobody knows yet: some are offered to it.
+    for (const Placement::Member* member : front_end_->placement().Members()) {
+      member->answers = true;
+    }
+    StorePages(50, round);
+    NodeAt(cut).cut = false;
+    Run(std::chrono::seconds(3));  // what could not be deleted is
+    ExpectPages(50, round);
+    ExpectCopies(50, 2);
+  }
+}
+
+TEST_F(PageReplicas, OnADeadNodePagesAreMadeAnewElsewhere) {
+  StorePages(1000, 1);
+  NodeAt(2).cut = true;
+  Run(std::chrono::seconds(4));
+  EXPECT_EQ(front_end_->counters().rebuilt, 0u);  // it may come back
+  Run(std::chrono::seconds(4));
+  EXPECT_EQ(front_end_->counters().rebuilt, 500u);
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  // Another one may go now.
+  NodeAt(4).cut = true;
+  ExpectPages(1000, 1);
+  NodeAt(4).cut = false;
+  // What it had is deleted when it is back.
+  NodeAt(2).cut = false;
+  Run(std::chrono::seconds(5));
+  ExpectCopies(1000, 2);
+  ExpectPages(1000, 1);
+}
+
+TEST_F(PageReplicas, OfANodeThatComesBackEmptyPagesAreMadeAnew) {
+  StorePages(1000, 1);
+  nodes_.at(2)->memory.SetIncarnation(21);
+  for (const PageName& name : MemoryAt(2).Names()) {
+    ASSERT_TRUE(MemoryAt(2).Drop(name));
+  }
+  ExpectPages(1000, 1);  // before anybody knows
+  Placement::NodeInfo info = Info(2);
+  info.incarnation = 21;
+  front_end_->placement().AddNode(info);
+  front_end_->placement().AddSet(21, Tier::kCompressed, {2, 3}, {21, 30});
+  ExpectPages(1000, 1);
+  Run(std::chrono::seconds(3));
+  EXPECT_EQ(front_end_->counters().rebuilt, 500u);
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  ExpectCopies(1000, 2);
+  EXPECT_FALSE(MemoryAt(2).Names().empty());
+  for (NodeId id = 1; id <= kCompressors; ++id) {
+    NodeAt(id).cut = true;
+    ExpectPages(1000, 1);
+    NodeAt(id).cut = false;
+  }
+  EXPECT_EQ(front_end_->counters().pages_marked_lost, 0u);
+}
+
+TEST_F(PageReplicas, ANodeThatDrainsIsEmptied) {
+  StorePages(1000, 1);
+  Placement::NodeInfo info = Info(2);
+  info.draining = true;
+  front_end_->placement().AddNode(info);
+  Run(std::chrono::seconds(3));
+  EXPECT_TRUE(MemoryAt(2).Names().empty());
+  ExpectCopies(1000, 2);
+  StorePages(1000, 2);
+  EXPECT_TRUE(MemoryAt(2).Names().empty());
+  ExpectPages(1000, 2);
+}
+
+TEST_F(PageReplicas, WithTooFewNodesPagesAreKeptDegradedAndMendedLater) {
+  for (const NodeId id : {2u, 3u, 4u}) {
+    NodeAt(id).cut = true;
+  }
+  StorePages(100, 1);
+  EXPECT_EQ(front_end_->counters().stores_degraded, 100u);
+  EXPECT_EQ(front_end_->counters().loads_data_loss, 0u);
+  ExpectPages(100, 1);
+  NodeAt(2).cut = false;
+  Run(std::chrono::seconds(8));
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  ExpectCopies(100, 2);
+  ExpectPages(100, 1);
+}
+
+TEST_F(PageReplicas, WhereMostAreSilentNobodyIsDead) {
+  StorePages(100, 1);
+  for (const NodeId id : {2u, 3u, 4u}) {
+    NodeAt(id).cut = true;
+  }
+  Run(std::chrono::seconds(30));
+  for (const Placement::Member* member : front_end_->placement().Members()) {
+    EXPECT_FALSE(member->dead) << member->name;
+  }
+  EXPECT_EQ(front_end_->counters().rebuilt, 0u);
+  for (const NodeId id : {2u, 3u, 4u}) {
+    NodeAt(id).cut = false;
+  }
+  Run(std::chrono::seconds(2));
+  ExpectPages(100, 1);
+}
+
+TEST_F(PageReplicas, WithBothCopiesGoneAPageIsLostAndNothingElse) {
+  StorePages(100, 1);
+  for (const NodeId id : {1u, 2u}) {
+    nodes_.at(id)->memory.SetIncarnation(id * 10 + 1);
+    for (const PageName& name : MemoryAt(id).Names()) {
+      ASSERT_TRUE(MemoryAt(id).Drop(name));
+    }
+    Placement::NodeInfo info = Info(id);
+    info.incarnation = id * 10 + 1;
+    front_end_->placement().AddNode(info);
+  }
+  int lost = 0;
+  for (Offset offset = 0; offset < 100; ++offset) {
+    const auto page = Load(offset);
+    if (std::holds_alternative<PageCode>(page)) {
+      ASSERT_EQ(std::get<PageCode>(page), PageCode::kDataLoss);
+      ++lost;
+    } else {
+      ASSERT_EQ(std::get<PageBytes>(page), PageOf(offset, 1));
+    }
+  }
+  EXPECT_EQ(lost, 25);
+}
+
+}  // namespace
+}  // namespace vswap
