@@ -162,7 +162,7 @@ redundancy() {
   local name metrics shards=0 degraded_logs=0 degraded_pages=0 wanted
   wanted=$(sed -n 's/.*--shards \([0-9]*\).*/\1/p' "$dir/frontend-1.cmd")
   for name in $(names); do
-    [[ $name == frontend-* ]] && alive "$name" || continue
+    if [[ $name != frontend-* ]] || ! alive "$name"; then continue; fi
     metrics=$(curl -sf --max-time 2 "http://$(sed -n 's/^ready .*metrics=\([^ ]*\).*/\1/p' "$dir/$name.out")/metrics") || continue
     shards=$((shards + $(value vswap_shards "$metrics")))
     degraded_logs=$((degraded_logs + $(value vswap_shards_degraded "$metrics")))

@@ -96,7 +96,8 @@ std::string ToJson(const v1::GetStatusResponse& status) {
                              {"occupied_bytes", node.occupied_bytes()},
                              {"capacity_bytes", node.capacity_bytes()},
                              {"corrupt_pages", node.corrupt_pages()},
-                             {"background_errors", node.background_errors()}});
+                             {"background_errors", node.background_errors()},
+                             {"draining", node.draining()}});
   }
   return json.dump(2) + "\n";
 }
@@ -115,7 +116,8 @@ std::string ToTables(const v1::GetStatusResponse& status) {
   }
   std::vector<Row> nodes = {{"NODE", "TIER", "PAGES", "OF PAGES", "PAYLOAD", "USED", "OF"}};
   for (const v1::NodeStatus& node : status.nodes()) {
-    nodes.push_back({node.name(), TierName(node.tier()), std::to_string(node.pages()),
+    nodes.push_back({node.name() + (node.draining() ? " (draining)" : ""), TierName(node.tier()),
+                     std::to_string(node.pages()),
                      OrNone(node.pages_capacity(), std::to_string(node.pages_capacity())),
                      Size(node.payload_bytes()), Size(node.used_bytes()),
                      OrNone(node.capacity_bytes(), Size(node.capacity_bytes()))});

@@ -50,8 +50,25 @@ int RunCheck(const std::string& address, bool json) {
   return report.skipped_size() > 0 ? 3 : 0;
 }
 
+int Drain(const std::string& address, const v1::DrainRequest& request) {
+  const std::unique_ptr<v1::AdminService::Stub> admin =
+      v1::AdminService::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kTimeout);
+  v1::DrainResponse response;
+  const grpc::Status result = admin->Drain(&context, request, &response);
+  if (!result.ok()) {
+    std::cerr << "vswapctl: " << address << ": " << result.error_message() << std::endl;
+    return 1;
+  }
+  std::cout << request.node()
+            << (request.cancel() ? " takes pages again\n"
+                                 : " is being emptied: status tells how many pages are left\n");
+  return 0;
+}
+
 int Main(int argc, char** argv) {
-  CLI::App app("vswapctl: looks at a vswap service");
+  CLI::App app("vswapctl: looks at a vswap service, and empties its nodes");
   app.set_version_flag("--version", std::string("vswapctl ") + kVersionText);
   app.require_subcommand(1);
   std::string address = "127.0.0.1:7410";
@@ -61,6 +78,15 @@ int Main(int argc, char** argv) {
   CLI::App* status = app.add_subcommand("status", "spaces, pages by what is behind them, nodes");
   CLI::App* check = app.add_subcommand(
       "check", "compare tables, counters, logs and inventories; exit status 1 if they differ");
+  CLI::App* drain = app.add_subcommand(
+      "drain", "move everything off a compressor or store, while it and its hosts go on");
+  v1::DrainRequest to_drain;
+  drain
+      ->add_option_function<std::string>(
+          "NODE", [&](const std::string& node) { to_drain.set_node(node); }, "its name (--id)")
+      ->required();
+  drain->add_flag_function(
+      "--cancel", [&](int64_t) { to_drain.set_cancel(true); }, "leave the rest where it is");
   std::string output = "table";
   for (CLI::App* command : {status, check}) {
     command->add_option("--output", output, "table or json")
@@ -71,6 +97,9 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (*drain) {
+    return Drain(address, to_drain);
   }
   return *check ? RunCheck(address, output == "json") : ShowStatus(address, output == "json");
 }

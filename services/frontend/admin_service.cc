@@ -9,6 +9,8 @@ namespace {
 
 constexpr auto kCheckMax = std::chrono::minutes(30);
 
+constexpr auto kDrainMax = std::chrono::seconds(4);
+
 }  // namespace
 
 grpc::Status AdminService::GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*,
@@ -31,6 +33,14 @@ grpc::Status AdminService::Check(grpc::ServerContext*, const v1::CheckRequest*,
   response->mutable_problems()->Assign(report->problems.begin(), report->problems.end());
   response->mutable_skipped()->Assign(report->skipped.begin(), report->skipped.end());
   return grpc::Status::OK;
+}
+
+grpc::Status AdminService::Drain(grpc::ServerContext*, const v1::DrainRequest* request,
+                                 v1::DrainResponse*) {
+  const Status status = AwaitStatus(kDrainMax, [&](auto done) {
+    front_end_.Drain(request->node(), !request->cancel(), std::move(done));
+  });
+  return ToGrpc(status);
 }
 
 }  // namespace vswap

@@ -17,6 +17,7 @@ namespace {
 constexpr int kOpenTriesMax = 16;
 constexpr Duration kReconcilePause = std::chrono::seconds(1);
 constexpr char kClusterKey[] = "cluster";
+constexpr char kNodesPrefix[] = "nodes/";
 constexpr char kSpacesPrefix[] = "spaces/";
 constexpr char kNextSpaceKey[] = "next/space";
 
@@ -631,6 +632,31 @@ void FrontEnd::MoveAll(Tier from, Tier to, std::function<void(uint64_t)> done) {
   MovePages(context_, shards_.All(),
             {.source = AllOf(from), .target = [this, to](SetId) { return placement_.Choose(to); }},
             [done = std::move(done)](const MoveResult& result) { done(result.left); });
+}
+
+void FrontEnd::Drain(const std::string& node, bool draining, std::function<void(Status)> done) {
+  coordinator_.List(kNodesPrefix, [this, node, draining,
+                                   done](const StatusOr<std::vector<KeyValue>>& found) {
+    if (!found.ok()) {
+      return done(found.status());
+    }
+    for (const KeyValue& entry : *found) {
+      v1::NodeRecord record;
+      if (!record.ParseFromString(entry.value) || record.name() != node) {
+        continue;
+      }
+      record.set_draining(draining);
+      return coordinator_.Commit(
+          {{{entry.key, entry.revision}}, {{entry.key, record.SerializeAsString()}}, {}},
+          [done](const StatusOr<TransactionReply>& reply) {
+            done(!reply.ok() ? reply.status()
+                 : reply->succeeded
+                     ? Status()
+                     : MakeError(StatusCode::kAborted, "the node's record was changed meanwhile"));
+          });
+    }
+    done(MakeError(StatusCode::kNotFound, "node: there is no node " + node));
+  });
 }
 
 void FrontEnd::Check(Callback<CheckReport> done) {

@@ -113,6 +113,11 @@ class FrontEnd {
   // the pages that stayed. Works also after Stop.
   void MoveAll(Tier from, Tier to, std::function<void(uint64_t left)> done);
 
+  // Says in the node's record that it is to be emptied, or is not any more: what follows is the
+  // RedundancyKeeper's and the LogKeeper's, of every front-end. NOT_FOUND; ABORTED: the record was
+  // changed meanwhile.
+  void Drain(const std::string& node, bool draining, std::function<void(Status)> done);
+
   // Compares tables, counters, logs and inventories with each other. UNAVAILABLE: not yet, the
   // reconciliation after the start is under way, or another check.
   void Check(Callback<CheckReport> done);

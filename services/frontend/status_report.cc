@@ -77,7 +77,9 @@ v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end) {
         kWaitMax,
         [&](Callback<NodeStatistics> done) { member->node->Statistics(std::move(done)); });
     if (statistics.ok()) {
-      *report.add_nodes() = ToNodeStatus(member->id, member->tier, member->name, *statistics);
+      v1::NodeStatus& node = *report.add_nodes();
+      node = ToNodeStatus(member->id, member->tier, member->name, *statistics);
+      node.set_draining(member->draining);
     }
   }
   return report;

@@ -145,6 +145,14 @@ class Chaos : public testing::Test {
     std::printf("  full redundancy after %lld ms\n",
                 static_cast<long long>(std::chrono::duration_cast<milliseconds>(took).count()));
   }
+  // Whether the node holds no page.
+  bool IsEmpty(const std::string& name) {
+    const std::string status = cluster_.Control("status");
+    const size_t line = status.find("\n" + name + " ");
+    const size_t tier = status.find("physical ", line);
+    EXPECT_NE(line, std::string::npos) << status;
+    return tier != std::string::npos && std::atoi(status.c_str() + tier + 9) == 0;
+  }
   // A front-end that lost its lease, or its shards, goes on.
   void ExpectAlive() {
     for (int n = 1; n <= kFrontEnds; ++n) {
@@ -248,6 +256,23 @@ TEST_F(Chaos, AFrontEndMayLoseItsLease) {
   cluster_.Kill("frontend/1");
   ExpectProgress();
   cluster_.Restart("frontend/1");
+  Check();
+}
+
+// And a front-end dies meanwhile; the store is taken away at last, with nothing on it.
+TEST_F(Chaos, AStoreIsEmptiedWhileAllGoOn) {
+  ASSERT_TRUE(cluster_.up());
+  AddTenants();
+  ExpectProgress();
+  EXPECT_FALSE(IsEmpty("store-1"));
+  cluster_.Control("drain store-1");
+  cluster_.Kill("frontend/2");
+  ExpectProgress();
+  cluster_.Restart("frontend/2");
+  EXPECT_TRUE(PollUntil([this] { return IsEmpty("store-1"); })) << cluster_.Control("status");
+  AwaitRedundancy();
+  cluster_.Destroy("store/1");
+  ExpectProgress();
   Check();
 }
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 
@@ -41,9 +42,22 @@ std::string LocalCluster::Environment(const std::string& name) const {
 }
 
 bool LocalCluster::FullyRedundant() const {
-  const std::string line =
-      std::string("bash ") + CLUSTER_SH + " status --dir " + dir_ + " | grep -q '^redundancy: full$'";
+  const std::string line = std::string("bash ") + CLUSTER_SH + " status --dir " + dir_ +
+                           " | grep -q '^redundancy: full$'";
   return std::system(line.c_str()) == 0;
+}
+
+std::string LocalCluster::Control(const std::string& arguments) const {
+  const std::string all = frontends();
+  const std::string line =
+      std::string(VSWAPCTL) + " --frontend " + all.substr(0, all.find(',')) + " " + arguments;
+  std::string output;
+  FILE* const pipe = popen(line.c_str(), "r");
+  for (int c = 0; pipe != nullptr && (c = std::fgetc(pipe)) != EOF;) {
+    output.push_back(static_cast<char>(c));
+  }
+  EXPECT_TRUE(pipe != nullptr && pclose(pipe) == 0) << line << "\n" << output;
+  return output;
 }
 
 bool LocalCluster::Alive(const std::string& process) const {

@@ -26,6 +26,8 @@ class LocalCluster {
   // last second.
   bool FullyRedundant() const;
   void Restart(const std::string& process) { Run("restart", process); }
+  // What vswapctl prints, asked of the first front-end.
+  std::string Control(const std::string& arguments) const;
   bool Alive(const std::string& process) const;
 
  private:
