@@ -109,7 +109,9 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
 
   // Answers what needs no node and asks one node a page for the rest.
   void Ask(std::vector<size_t> wanted) {
-    std::map<const Placement::Copy*, std::vector<size_t>> by_copy;
+    // In an order that is the same each time: the simulation counts on it.
+    std::map<std::pair<NodeId, Incarnation>, std::pair<Placement::Copy, std::vector<size_t>>>
+        by_copy;
     for (const size_t i : wanted) {
       Page& page = pages_[i];
       const Word word = page.entry.word;
@@ -124,7 +126,9 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
         continue;
       }
       if (const Placement::Copy* const copy = NextCopy(page)) {
-        by_copy[copy].push_back(i);
+        auto& [asked, pages] = by_copy[{copy->member->id, copy->incarnation}];
+        asked = *copy;
+        pages.push_back(i);
       } else if (page.unheard || context_.placement.CopiesOf(word.set()).empty()) {
         ++context_.counters.loads_unavailable;
         reply_.pages[i].code = PageCode::kUnavailable;
@@ -140,8 +144,9 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
       MutexLock lock(mutex_);
       answers_missing_ = by_copy.size();
     }
-    for (auto& [asked, pages] : by_copy) {
-      const auto copy = *asked;
+    for (auto& [name, asked] : by_copy) {
+      const auto copy = asked.first;
+      auto& pages = asked.second;
       std::vector<PageName> names;
       for (const size_t i : pages) {
         names.push_back({call_.header.space, pages_[i].offset, pages_[i].entry.word.version()});
