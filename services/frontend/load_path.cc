@@ -15,10 +15,6 @@ namespace {
 // Times that a page may be looked up again because its word had changed under the load.
 constexpr int kRoundsMax = 16;
 
-Backing KindOf(Tier tier) {
-  return tier == Tier::kCompressed ? Backing::kCompressed : Backing::kPhysical;
-}
-
 // One batch on its way.
 //
 //   look up the words ─> zero: answer            ┌─ found ──────────────────────────> answer
@@ -219,7 +215,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
 
   void Revive(const Page& page) {
     const Tier tier = context_.placement.TierOf(page.entry.word.set()).value_or(Tier::kPhysical);
-    Mark(page, KindOf(tier), context_.counters.pages_revived);
+    Mark(page, BackingOn(tier), context_.counters.pages_revived);
   }
 
   // Every copy of these pages was asked for and is not there. Before that is said, a log write must

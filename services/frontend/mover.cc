@@ -157,9 +157,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
   }
 
   void Publish(const std::shared_ptr<Batch>& batch, const std::vector<PutOutcome>& outcomes) {
-    const Backing kind = context_.placement.TierOf(batch->to) == Tier::kCompressed
-                             ? Backing::kCompressed
-                             : Backing::kPhysical;
+    const Backing kind = BackingOn(context_.placement.TierOf(batch->to).value_or(Tier::kPhysical));
     std::vector<Shard::Conditional> changes;
     std::vector<Retired> unwanted;
     for (size_t k = 0; k < outcomes.size(); ++k) {
@@ -218,7 +216,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
 }  // namespace
 
 MoveSource AllOf(Tier tier) {
-  const Backing kind = tier == Tier::kCompressed ? Backing::kCompressed : Backing::kPhysical;
+  const Backing kind = BackingOn(tier);
   return [kind](const Shard& shard) {
     std::vector<NamedEntry> all;
     shard.Inspect([&](const EntryTable& table) {

@@ -130,10 +130,16 @@ std::optional<SetId> Placement::ChooseBetter(SetId set) const {
   return best && LastingCopies(*best) > LastingCopies(set) ? best : std::nullopt;
 }
 
+bool Placement::Degraded(SetId set) const {
+  const Table& table = Now();
+  const auto it = table.sets.find(set);
+  return it != table.sets.end() && Degraded(it->second);
+}
+
 std::vector<SetId> Placement::DegradedSets() const {
   std::vector<SetId> degraded;
   for (const auto& [id, set] : Now().sets) {
-    if (LastingCopies(set) < wanted(set.tier)) {
+    if (Degraded(set)) {
       degraded.push_back(id);
     }
   }

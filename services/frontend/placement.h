@@ -10,10 +10,16 @@
 
 #include "services/cluster/node.h"
 #include "services/common/mutex.h"
+#include "services/frontend/backing.h"
 
 namespace vswap {
 
 enum class Tier : uint8_t { kCompressed = 1, kPhysical = 2 };
+
+// What a page on the tier's nodes is behind its entry.
+constexpr Backing BackingOn(Tier tier) {
+  return tier == Tier::kCompressed ? Backing::kCompressed : Backing::kPhysical;
+}
 
 // Which nodes there are, which sets they form, and which set takes a new page.
 //
@@ -87,7 +93,8 @@ class Placement {
   // A set to move the pages of `set` to, so that they have more lasting copies. Empty: there is
   // none, or none is wanted.
   std::optional<SetId> ChooseBetter(SetId set) const;
-  // Those with fewer lasting copies than are wanted.
+  // Whether the set has fewer lasting copies than are wanted; not one that nobody knows.
+  bool Degraded(SetId set) const;
   std::vector<SetId> DegradedSets() const;
   // Who keeps copies of the set's pages; empty for a set nobody knows.
   const std::vector<Copy>& CopiesOf(SetId set) const;
@@ -111,6 +118,7 @@ class Placement {
   struct State;
   const Table& Now() const;
   uint32_t LastingCopies(const Set& set) const;
+  bool Degraded(const Set& set) const { return LastingCopies(set) < wanted(set.tier); }
 
   std::unique_ptr<State> state_;
 };

@@ -38,7 +38,6 @@ class RedundancyKeeper : public std::enable_shared_from_this<RedundancyKeeper> {
   void Stop() { stopped_ = true; }
   // Pages of the shards served here with fewer lasting copies than are wanted, as of the last look.
   uint64_t degraded_pages() const { return degraded_pages_; }
-  bool moving() const { return moving_; }
 
  private:
   struct Heard {

@@ -155,16 +155,13 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   }
 
   void Place(size_t page, Tier tier, SetId set, uint32_t stored_bytes) {
-    const bool compressed = tier == Tier::kCompressed;
     if (hold_ && slots_[page].current.word.stored()) {
       hold_->GivesRoom();
     }
     codes_[page] = PageCode::kOk;
-    records_.push_back(
-        {call_.header.space, slots_[page].offset,
-         Word(compressed ? Backing::kCompressed : Backing::kPhysical, set, slots_[page].version)
-             .bits(),
-         Companion::Stored(stored_bytes).bits()});
+    records_.push_back({call_.header.space, slots_[page].offset,
+                        Word(BackingOn(tier), set, slots_[page].version).bits(),
+                        Companion::Stored(stored_bytes).bits()});
   }
 
   // Some node of the set may hold the page although the set as a whole does not.
@@ -299,11 +296,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   void CountStored() {
     for (const SlotRecord& record : records_) {
       const Word word(record.word);
-      if (word.stored()) {
-        const Tier tier = word.kind() == Backing::kCompressed ? Tier::kCompressed : Tier::kPhysical;
-        context_.counters.stores_degraded +=
-            context_.placement.LastingCopies(word.set()) < context_.placement.wanted(tier);
-      }
+      context_.counters.stores_degraded += word.stored() && context_.placement.Degraded(word.set());
       switch (word.kind()) {
         case Backing::kCompressed:
           ++context_.counters.stored_compressed;
