@@ -16,15 +16,26 @@ namespace {
 constexpr auto kTimeout = std::chrono::seconds(5);
 constexpr auto kCheckTimeout = std::chrono::minutes(30);
 
-int ShowStatus(const std::string& address, bool json) {
-  const std::unique_ptr<v1::AdminService::Stub> admin =
-      v1::AdminService::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+// Calls the front-end; false where it refuses or does not answer, which is told.
+template <typename Request, typename Response>
+bool Call(const std::string& address, std::chrono::seconds limit,
+          grpc::Status (v1::AdminService::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                         Response*),
+          const Request& request, Response* response) {
+  v1::AdminService::Stub admin(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kTimeout);
-  v1::GetStatusResponse status;
-  const grpc::Status result = admin->GetStatus(&context, {}, &status);
+  context.set_deadline(std::chrono::system_clock::now() + limit);
+  const grpc::Status result = (admin.*method)(&context, request, response);
   if (!result.ok()) {
     std::cerr << "vswapctl: " << address << ": " << result.error_message() << std::endl;
+  }
+  return result.ok();
+}
+
+int ShowStatus(const std::string& address, bool json) {
+  v1::GetStatusResponse status;
+  if (!Call(address, kTimeout, &v1::AdminService::Stub::GetStatus, v1::GetStatusRequest(),
+            &status)) {
     return 1;
   }
   std::cout << (json ? ToJson(status) : ToTables(status));
@@ -33,14 +44,8 @@ int ShowStatus(const std::string& address, bool json) {
 
 // Exit status 0: all is well; 1: there are problems; 3: something could not be looked at.
 int RunCheck(const std::string& address, bool json) {
-  const std::unique_ptr<v1::AdminService::Stub> admin =
-      v1::AdminService::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kCheckTimeout);
   v1::CheckResponse report;
-  const grpc::Status result = admin->Check(&context, {}, &report);
-  if (!result.ok()) {
-    std::cerr << "vswapctl: " << address << ": " << result.error_message() << std::endl;
+  if (!Call(address, kCheckTimeout, &v1::AdminService::Stub::Check, v1::CheckRequest(), &report)) {
     return 1;
   }
   std::cout << (json ? ToJson(report) : ToText(report));
@@ -51,14 +56,8 @@ int RunCheck(const std::string& address, bool json) {
 }
 
 int Drain(const std::string& address, const v1::DrainRequest& request) {
-  const std::unique_ptr<v1::AdminService::Stub> admin =
-      v1::AdminService::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kTimeout);
   v1::DrainResponse response;
-  const grpc::Status result = admin->Drain(&context, request, &response);
-  if (!result.ok()) {
-    std::cerr << "vswapctl: " << address << ": " << result.error_message() << std::endl;
+  if (!Call(address, kTimeout, &v1::AdminService::Stub::Drain, request, &response)) {
     return 1;
   }
   std::cout << request.node()

@@ -3,20 +3,10 @@
 #include <algorithm>
 #include <memory>
 
+#include "tests/support/extents.h"
+
 namespace vswap {
 namespace {
-
-std::vector<PageRange> RangesOf(const std::vector<Offset>& offsets) {
-  std::vector<PageRange> ranges;
-  for (const Offset offset : offsets) {
-    if (!ranges.empty() && ranges.back().offset + ranges.back().pages == offset) {
-      ++ranges.back().pages;
-    } else {
-      ranges.push_back({offset, 1});
-    }
-  }
-  return ranges;
-}
 
 // Shared with whoever borrows them.
 std::shared_ptr<PageBytes> BytesOf(const std::vector<ContentAt>& pages) {
@@ -64,7 +54,7 @@ void ClientSpace::Store(std::vector<ContentAt> pages, StoreDone done) {
     offsets.push_back(page.offset);
   }
   const auto bytes = BytesOf(pages);
-  client_->StoreAsync(RangesOf(offsets), *bytes, Judged(bytes, std::move(done)));
+  client_->StoreAsync(ExtentsOf<PageRange>(offsets), *bytes, Judged(bytes, std::move(done)));
 }
 
 void ClientSpace::StoreWhole(std::vector<ContentAt> pages, StoreDone done) {
@@ -74,7 +64,7 @@ void ClientSpace::StoreWhole(std::vector<ContentAt> pages, StoreDone done) {
 
 void ClientSpace::Load(std::vector<Offset> offsets, LoadDone done) {
   const auto bytes = std::make_shared<PageBytes>(offsets.size() * kPageBytes);
-  client_->LoadAsync(RangesOf(offsets), *bytes, Loaded(bytes, std::move(done)));
+  client_->LoadAsync(ExtentsOf<PageRange>(offsets), *bytes, Loaded(bytes, std::move(done)));
 }
 
 void ClientSpace::LoadUnmixed(Extent folio, LoadDone done) {
@@ -87,7 +77,7 @@ void ClientSpace::Free(Extent extent, FreeDone done) {
 }
 
 void ClientSpace::FreeCounted(std::vector<Offset> offsets, CountDone done) {
-  client_->FreeCountedAsync(RangesOf(offsets), std::move(done));
+  client_->FreeCountedAsync(ExtentsOf<PageRange>(offsets), std::move(done));
 }
 
 void ClientSpace::Backing(Extent extent, BackingDone done) {
@@ -109,9 +99,10 @@ void ClientSpace::Allocate(uint32_t order, uint32_t count, AllocateDone done) {
 }
 
 void ClientSpace::Duplicate(std::vector<Offset> offsets, CodesDone done) {
-  client_->DuplicateAsync(RangesOf(offsets), [done = std::move(done)](PagesResult result) {
-    result.status.ok() ? done(std::move(result.codes)) : done(result.status);
-  });
+  client_->DuplicateAsync(
+      ExtentsOf<PageRange>(offsets), [done = std::move(done)](PagesResult result) {
+        result.status.ok() ? done(std::move(result.codes)) : done(result.status);
+      });
 }
 
 }  // namespace vswap

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -104,6 +105,17 @@ struct Cluster {
     return placement;
   }
   void Wait() { executor.Advance(std::chrono::seconds(10)); }
+  // As another front-end does: the shard's record under the next epoch.
+  void TakeShard(ShardId id, const std::function<void(v1::ShardRecord&)>& change) {
+    coordinator.Get(ShardKey(id), [&](const StatusOr<std::optional<KeyValue>>& found) {
+      v1::ShardRecord record;
+      ASSERT_TRUE(record.ParseFromString((*found)->value));
+      record.set_epoch(record.epoch() + 1);
+      change(record);
+      coordinator.Commit({{}, {{ShardKey(id), record.SerializeAsString()}}, {}},
+                         [](const StatusOr<TransactionReply>&) {});
+    });
+  }
   ~Cluster() { executor.DropTasks(); }
 };
 
@@ -196,13 +208,8 @@ TEST(Ownership, ALateAnswerToAClaimDoesNotHideWhatHasHappenedSince) {
   a.faults.Unwatch();
   // Somebody else has had the shards meanwhile, and has given them back.
   for (ShardId id = 0; id < kShards; ++id) {
-    cluster.coordinator.Get(ShardKey(id), [&](const StatusOr<std::optional<KeyValue>>& found) {
-      v1::ShardRecord record;
-      ASSERT_TRUE(record.ParseFromString((*found)->value));
-      record.set_epoch(record.epoch() + 1);
+    cluster.TakeShard(id, [&](v1::ShardRecord& record) {
       record.clear_owner();
-      cluster.coordinator.Commit({{}, {{ShardKey(id), record.SerializeAsString()}}, {}},
-                                 [](const StatusOr<TransactionReply>&) {});
       cluster.log.Seal(id, record.epoch(), [](const StatusOr<LogEnd>&) {});
     });
   }
@@ -261,14 +268,9 @@ TEST(Ownership, TheMapNamesNobodyForAShardThatIsNotServedYet) {
   // A shard that is given to it by the record, and that it does not serve.
   ASSERT_EQ(b.front_end.shards().size(), 1u);
   const ShardId id = b.front_end.shards().front()->id();
-  cluster.coordinator.Get(ShardKey(id), [&](const StatusOr<std::optional<KeyValue>>& found) {
-    v1::ShardRecord record;
-    ASSERT_TRUE(record.ParseFromString((*found)->value));
-    record.set_epoch(record.epoch() + 1);
+  cluster.TakeShard(id, [](v1::ShardRecord& record) {
     record.set_owner("a");
     record.set_owner_process(1);
-    cluster.coordinator.Commit({{}, {{ShardKey(id), record.SerializeAsString()}}, {}},
-                               [](const StatusOr<TransactionReply>&) {});
   });
   EXPECT_EQ(unserved(a), 1);  // it knows better
   EXPECT_EQ(unserved(b), 0);
@@ -286,14 +288,7 @@ TEST(Ownership, AShardThatIsTakenAwayBeforeItIsServedIsNotServed) {
   cluster.executor.Advance(a.membership.look);
   ASSERT_EQ(cluster.log_gate.held.size(), kShards);
   for (ShardId id = 0; id < kShards; ++id) {
-    cluster.coordinator.Get(ShardKey(id), [&](const StatusOr<std::optional<KeyValue>>& found) {
-      v1::ShardRecord record;
-      ASSERT_TRUE(record.ParseFromString((*found)->value));
-      record.set_epoch(record.epoch() + 1);
-      record.clear_owner();
-      cluster.coordinator.Commit({{}, {{ShardKey(id), record.SerializeAsString()}}, {}},
-                                 [](const StatusOr<TransactionReply>&) {});
-    });
+    cluster.TakeShard(id, [](v1::ShardRecord& record) { record.clear_owner(); });
   }
   cluster.log_gate.LetGo();
   EXPECT_EQ(a.front_end.shards().size(), 0u);
