@@ -203,6 +203,7 @@ class FrontEndRole : public Role {
 
   // A set whose nodes are not known yet comes with the next look.
   static void ApplySets(const std::vector<KeyValue>& records, Placement& placement) {
+    std::vector<Placement::SetInfo> sets;
     for (const KeyValue& entry : records) {
       v1::SetRecord record;
       if (!record.ParseFromString(entry.value)) {
@@ -212,10 +213,13 @@ class FrontEndRole : public Role {
       const std::vector<NodeId> nodes(record.nodes().begin(), record.nodes().end());
       if (std::ranges::all_of(nodes,
                               [&](NodeId node) { return placement.Find(node) != nullptr; })) {
-        placement.AddSet(static_cast<SetId>(record.set()), static_cast<Tier>(record.tier()), nodes,
-                         {record.incarnations().begin(), record.incarnations().end()});
+        sets.push_back({static_cast<SetId>(record.set()),
+                        static_cast<Tier>(record.tier()),
+                        nodes,
+                        {record.incarnations().begin(), record.incarnations().end()}});
       }
     }
+    placement.AddSets(sets);
   }
 
   // Nodes that join, come back elsewhere or come back empty.

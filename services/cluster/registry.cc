@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <thread>
-#include <tuple>
 
 #include "services/cluster/await.h"
+#include "services/cluster/set_rules.h"
 #include "services/common/ids.h"
 
 namespace vswap {
@@ -15,7 +15,6 @@ constexpr auto kCallMax = std::chrono::seconds(30);
 constexpr auto kClusterWaitMax = std::chrono::seconds(60);
 constexpr auto kClusterPoll = std::chrono::milliseconds(100);
 constexpr int kTriesMax = 16;
-constexpr int kSharedSetsPerNode = 2;
 constexpr char kClusterKey[] = "cluster";
 
 StatusOr<std::vector<KeyValue>> List(Coordinator& coordinator, const std::string& prefix) {
@@ -54,24 +53,42 @@ StatusOr<std::vector<Known<Record>>> ListRecords(Coordinator& coordinator,
   return records;
 }
 
+template <typename Record>
+StatusOr<std::vector<Record>> ListPlain(Coordinator& coordinator, const std::string& prefix) {
+  const auto found = ListRecords<Record>(coordinator, prefix);
+  if (!found.ok()) {
+    return found.status();
+  }
+  std::vector<Record> records;
+  for (const auto& known : *found) {
+    records.push_back(known.record);
+  }
+  return records;
+}
+
+StatusOr<std::vector<v1::SetRecord>> ListSets(Coordinator& coordinator) {
+  return ListPlain<v1::SetRecord>(coordinator, "sets/");
+}
+
+Status CheckSetNumber(uint32_t set) {
+  return set <= kSetIdMax
+             ? Status()
+             : MakeError(StatusCode::kResourceExhausted,
+                         "all " + std::to_string(kSetIdMax) + " numbers of sets are used up");
+}
+
 // Adds a set of the node alone, unless there is one.
-Status AddOwnSet(Coordinator& coordinator, const v1::NodeRecord& node, bool same_number,
-                 Transaction* transaction) {
-  const auto sets = ListRecords<v1::SetRecord>(coordinator, "sets/");
-  if (!sets.ok()) {
-    return sets.status();
+Status AddOwnSet(const std::vector<v1::SetRecord>& sets, const v1::NodeRecord& node,
+                 bool same_number, Transaction* transaction) {
+  const bool there = std::ranges::any_of(sets, [&](const v1::SetRecord& set) {
+    return set.nodes_size() == 1 && set.nodes(0) == node.node();
+  });
+  if (there) {
+    return Status();
   }
   v1::SetRecord own;
-  own.set_set(1);
-  for (const auto& known : *sets) {
-    if (known.record.nodes_size() == 1 && known.record.nodes(0) == node.node()) {
-      return Status();
-    }
-    own.set_set(std::max(own.set(), known.record.set() + 1));
-  }
-  if (same_number) {
-    own.set_set(node.node());
-  }
+  own.set_set(same_number ? node.node() : NextSetNumber(sets));
+  VSWAP_RETURN_IF_ERROR(CheckSetNumber(own.set()));
   own.set_tier(node.tier());
   own.add_nodes(node.node());
   const std::string key = NumberedKey("sets", own.set());
@@ -80,62 +97,21 @@ Status AddOwnSet(Coordinator& coordinator, const v1::NodeRecord& node, bool same
   return Status();
 }
 
-bool IsIn(const v1::SetRecord& set, const v1::NodeRecord& node) {
-  for (int i = 0; i < set.nodes_size() && i < set.incarnations_size(); ++i) {
-    if (set.nodes(i) == node.node() && set.incarnations(i) == node.incarnation()) {
-      return true;
+// A node may come to another machine with its data, but not to that of one it shares a set with.
+Status CheckMachine(const std::vector<Known<v1::NodeRecord>>& nodes,
+                    const std::vector<v1::SetRecord>& sets, const v1::NodeRecord& node) {
+  for (const auto& known : nodes) {
+    const v1::NodeRecord& other = known.record;
+    const bool shared = std::ranges::any_of(
+        sets, [&](const v1::SetRecord& set) { return IsIn(set, node) && IsIn(set, other); });
+    if (other.node() != node.node() && other.machine() == node.machine() && shared) {
+      return MakeError(StatusCode::kFailedPrecondition,
+                       "machine: " + node.name() + " and " + other.name() +
+                           " keep copies of the same pages and cannot both be on " +
+                           node.machine());
     }
   }
-  return false;
-}
-
-// A set that the node is still to be in; empty: none, or there are no nodes for it.
-std::optional<v1::SetRecord> FindMissingSet(const std::vector<v1::NodeRecord>& nodes,
-                                            const std::vector<v1::SetRecord>& sets,
-                                            const v1::NodeRecord& node, uint32_t copies) {
-  const auto sets_with = [&](const v1::NodeRecord& other) {
-    return std::ranges::count_if(sets, [&](const auto& set) { return IsIn(set, other); });
-  };
-  if (sets_with(node) >= kSharedSetsPerNode) {
-    return std::nullopt;
-  }
-  const auto together = [&](const v1::NodeRecord& other) {
-    return std::ranges::any_of(
-        sets, [&](const auto& set) { return IsIn(set, node) && IsIn(set, other); });
-  };
-  v1::SetRecord made;
-  made.set_set(1);
-  for (const v1::SetRecord& set : sets) {
-    made.set_set(std::max(made.set(), set.set() + 1));
-  }
-  made.set_tier(node.tier());
-  std::vector<v1::NodeRecord> chosen{node};
-  while (chosen.size() < copies) {
-    const auto rank = [&](const v1::NodeRecord& other) {
-      const bool same_zone = std::ranges::any_of(
-          chosen, [&](const auto& member) { return member.zone() == other.zone(); });
-      return std::tuple(same_zone, sets_with(other), other.node());
-    };
-    const v1::NodeRecord* best = nullptr;
-    for (const v1::NodeRecord& other : nodes) {
-      const bool usable = other.tier() == node.tier() && !other.draining() && !together(other) &&
-                          std::ranges::none_of(chosen, [&](const auto& member) {
-                            return member.machine() == other.machine();
-                          });
-      if (usable && (best == nullptr || rank(other) < rank(*best))) {
-        best = &other;
-      }
-    }
-    if (best == nullptr) {
-      return std::nullopt;
-    }
-    chosen.push_back(*best);
-  }
-  for (const v1::NodeRecord& member : chosen) {
-    made.add_nodes(member.node());
-    made.add_incarnations(member.incarnation());
-  }
-  return made;
+  return Status();
 }
 
 }  // namespace
@@ -181,15 +157,7 @@ StatusOr<v1::ClusterRecord> FindCluster(Coordinator& coordinator) {
 }
 
 StatusOr<std::vector<v1::NodeRecord>> ListNodes(Coordinator& coordinator) {
-  const auto found = ListRecords<v1::NodeRecord>(coordinator, "nodes/");
-  if (!found.ok()) {
-    return found.status();
-  }
-  std::vector<v1::NodeRecord> nodes;
-  for (const auto& known : *found) {
-    nodes.push_back(known.record);
-  }
-  return nodes;
+  return ListPlain<v1::NodeRecord>(coordinator, "nodes/");
 }
 
 StatusOr<std::optional<v1::NodeRecord>> FindNode(Coordinator& coordinator,
@@ -230,7 +198,10 @@ StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord w
     }
     const std::string key = NumberedKey("nodes", wanted.node());
     Transaction transaction{{{key, revision}}, {{key, wanted.SerializeAsString()}}, {}};
-    VSWAP_RETURN_IF_ERROR(AddOwnSet(coordinator, wanted, asked != 0, &transaction));
+    const auto sets = ListSets(coordinator);
+    VSWAP_RETURN_IF_ERROR(sets.status());
+    VSWAP_RETURN_IF_ERROR(CheckMachine(*nodes, *sets, wanted));
+    VSWAP_RETURN_IF_ERROR(AddOwnSet(*sets, wanted, asked != 0, &transaction));
     const auto reply = Commit(coordinator, transaction);
     if (!reply.ok()) {
       return reply.status();
@@ -243,28 +214,22 @@ StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord w
 }
 
 Status JoinSets(Coordinator& coordinator, const v1::NodeRecord& node, uint32_t copies) {
-  for (int i = 0; copies > 1 && i < kTriesMax; ++i) {
-    const auto nodes = ListNodes(coordinator);
+  for (int i = 0; i < kTriesMax; ++i) {
+    auto nodes = ListNodes(coordinator);
     VSWAP_RETURN_IF_ERROR(nodes.status());
-    const auto known = ListRecords<v1::SetRecord>(coordinator, "sets/");
-    VSWAP_RETURN_IF_ERROR(known.status());
-    std::vector<v1::SetRecord> sets;
-    for (const auto& set : *known) {
-      sets.push_back(set.record);
-    }
-    const std::optional<v1::SetRecord> wanted = FindMissingSet(*nodes, sets, node, copies);
-    if (!wanted) {
+    std::erase_if(*nodes, [](const v1::NodeRecord& other) { return other.draining(); });
+    const auto sets = ListSets(coordinator);
+    VSWAP_RETURN_IF_ERROR(sets.status());
+    const std::optional<v1::SetRecord> missing = FindMissingSet(*nodes, *sets, node, copies);
+    if (!missing) {
       return Status();
     }
-    if (wanted->set() > kSetIdMax) {
-      return MakeError(StatusCode::kResourceExhausted,
-                       "all " + std::to_string(kSetIdMax) + " sets were used up");
-    }
-    const std::string key = NumberedKey("sets", wanted->set());
+    VSWAP_RETURN_IF_ERROR(CheckSetNumber(missing->set()));
+    const std::string key = NumberedKey("sets", missing->set());
     VSWAP_RETURN_IF_ERROR(
-        Commit(coordinator, {{{key, 0}}, {{key, wanted->SerializeAsString()}}, {}}).status());
+        Commit(coordinator, {{{key, 0}}, {{key, missing->SerializeAsString()}}, {}}).status());
   }
-  return Status();
+  return MakeError(StatusCode::kAborted, "others change the records of sets all the time");
 }
 
 }  // namespace vswap

@@ -28,13 +28,12 @@ StatusOr<std::optional<v1::NodeRecord>> FindNode(Coordinator& coordinator, const
 // Tells that the node `wanted.name` is at its address with its incarnation: an earlier one is known
 // to be destroyed. A new name gets the number `wanted.node`, or the next where that is 0, and a set
 // of its own. ABORTED: others changed the records all the while. FAILED_PRECONDITION: the node is
-// of the other tier.
+// of the other tier, or on the machine of one that keeps copies of the same pages.
 StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord wanted);
 
-// Makes sets of `copies` nodes for a registered node, each with others of its tier on other
-// machines, if possible in other zones, and of few sets: until its incarnation is in two, or there
-// are no others. Few sets make the loss of several nodes at once less likely to hit all copies of
-// something (copysets). RESOURCE_EXHAUSTED: all numbers of sets are used up.
+// Makes the sets of `copies` nodes that a registered node is to be in (see FindMissingSet).
+// RESOURCE_EXHAUSTED: all numbers of sets are used up. ABORTED: others changed the sets all the
+// while.
 Status JoinSets(Coordinator& coordinator, const v1::NodeRecord& node, uint32_t copies);
 
 }  // namespace vswap

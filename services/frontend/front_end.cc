@@ -137,7 +137,7 @@ void FrontEnd::StartWith(const v1::ClusterRecord& cluster, std::optional<Members
                       .on_fenced = nullptr},
         shards_, validity_, counters_);
     if (membership) {
-      redundancy_ = std::make_shared<RedundancyKeeper>(options_.redundancy, context_);
+      redundancy_ = std::make_shared<RedundancyKeeper>(options_.redundancy, context_, coordinator_);
     }
     // Among others, a shard that cannot be had does not hold up the rest.
     serving_ = membership.has_value();
@@ -209,25 +209,75 @@ void FrontEnd::OnTaken(const std::shared_ptr<Shard>& shard) {
 
 // One comparison at a time; what is taken meanwhile comes next.
 void FrontEnd::ReconcileTaken() {
-  std::vector<std::shared_ptr<Shard>> shards;
+  Comparison next;
   {
     MutexLock lock(mutex_);
     if (reconciling_) {
       return;
     }
-    shards.swap(taken_);
-    reconciling_ = !shards.empty();
-    reconciled_ = shards.empty();
+    next.shards.swap(taken_);
+    reconciling_ = !next.shards.empty();
+    reconciled_ = !reconciling_;
+    if (!reconciling_ && !later_.empty() && !std::exchange(waiting_, true)) {
+      executor_.PostAfter(kReconcilePause, [this] { ReconcileLater(); });
+    }
   }
-  if (!shards.empty()) {
-    Reconcile(context_, std::move(shards), [this] {
-      {
-        MutexLock lock(mutex_);
-        reconciling_ = false;
-      }
-      ReconcileTaken();
-    });
+  if (!next.shards.empty()) {
+    for (const Placement::Member* member : placement_.Members()) {
+      next.nodes.push_back(member->id);
+    }
+    Compare(std::move(next));
   }
+}
+
+// A node that was away is compared once it answers.
+void FrontEnd::ReconcileLater() {
+  Comparison next;
+  {
+    MutexLock lock(mutex_);
+    waiting_ = false;
+    if (reconciling_) {
+      return;
+    }
+    for (Comparison& comparison : later_) {
+      std::erase_if(comparison.shards, [](const auto& shard) { return shard->failed(); });
+    }
+    std::erase_if(later_, [](const Comparison& comparison) { return comparison.shards.empty(); });
+    const auto it =
+        std::ranges::find_if(later_, [this](const Comparison& c) { return Answers(c); });
+    if (it != later_.end()) {
+      next = std::move(*it);
+      later_.erase(it);
+      reconciling_ = true;
+    }
+  }
+  next.shards.empty() ? ReconcileTaken() : Compare(std::move(next));
+}
+
+bool FrontEnd::Answers(const Comparison& comparison) const {
+  return std::ranges::any_of(comparison.nodes,
+                             [this](NodeId node) { return placement_.Find(node)->answers.load(); });
+}
+
+void FrontEnd::Compare(Comparison comparison) {
+  Reconcile(context_, comparison.shards, comparison.nodes,
+            [this, shards = comparison.shards](std::vector<NodeId> skipped) {
+              {
+                MutexLock lock(mutex_);
+                reconciling_ = false;
+                if (!skipped.empty()) {
+                  later_.push_back({shards, std::move(skipped)});
+                }
+              }
+              ReconcileTaken();
+            });
+}
+
+bool FrontEnd::reconciled() const {
+  MutexLock lock(mutex_);
+  return reconciled_ && std::ranges::none_of(later_, [this](const Comparison& comparison) {
+           return Answers(comparison);
+         });
 }
 
 void FrontEnd::Stop() {
@@ -248,7 +298,7 @@ void FrontEnd::Leave(std::function<void(Status)> done) { ownership_->Stop(std::m
 bool FrontEnd::Idle() const {
   const auto shards = shards_.All();
   return std::ranges::all_of(shards, [](const auto& shard) { return shard->Idle(); }) &&
-         releaser_.pending() == 0;
+         releaser_.Idle();
 }
 
 void FrontEnd::Learn(const v1::SpaceRecord& record) {
@@ -630,8 +680,15 @@ StatusOr<std::vector<BackingRun>> FrontEnd::Extents(const RequestHeader& header,
 
 void FrontEnd::MoveAll(Tier from, Tier to, std::function<void(uint64_t)> done) {
   MovePages(context_, shards_.All(),
-            {.source = AllOf(from), .target = [this, to](SetId) { return placement_.Choose(to); }},
-            [done = std::move(done)](const MoveResult& result) { done(result.left); });
+            {.source = AllOf(from),
+             .target = [this, to](SetId set) { return placement_.ChooseAsGood(set, to); }},
+            [this, from, done = std::move(done)](uint64_t) {
+              uint64_t left = 0;
+              for (const auto& [space, counts] : Counts()) {
+                left += from == Tier::kCompressed ? counts.compressed_pages : counts.physical_pages;
+              }
+              done(left);
+            });
 }
 
 void FrontEnd::Drain(const std::string& node, bool draining, std::function<void(Status)> done) {
@@ -660,11 +717,11 @@ void FrontEnd::Drain(const std::string& node, bool draining, std::function<void(
 }
 
 void FrontEnd::Check(Callback<CheckReport> done) {
-  if (!reconciled_ || checking_.exchange(true)) {
+  const bool compared = reconciled();
+  if (!compared || checking_.exchange(true)) {
     return done(MakeError(StatusCode::kUnavailable,
-                          reconciled_
-                              ? "another check is under way"
-                              : "tables and nodes are still being compared after the start"));
+                          compared ? "another check is under way"
+                                   : "tables and nodes are still being compared after the start"));
   }
   CheckEverything(context_, shards_.All(), [this, done = std::move(done)](CheckReport report) {
     checking_ = false;
@@ -682,6 +739,15 @@ std::map<SpaceId, SpaceCounts> FrontEnd::Counts() const {
     });
   }
   return counts;
+}
+
+uint64_t FrontEnd::degraded_pages() const {
+  const std::vector<SetId> at_risk = placement_.SetsAtRisk();
+  uint64_t total = 0;
+  for (const auto& shard : shards_.All()) {
+    total += shard->PagesOn(at_risk);
+  }
+  return total;
 }
 
 uint64_t FrontEnd::stores_overtaken() const {

@@ -91,7 +91,8 @@ class FrontEnd {
   bool Idle() const;
   // Gives the lease up, after Stop: the others take over at once.
   void Leave(std::function<void(Status)> done);
-  bool reconciled() const { return reconciled_; }
+  // Whether every node that answers was compared with the tables since they were taken.
+  bool reconciled() const;
 
   void Open(OpenCall call, Callback<OpenReply> done);
   // Detaches: the token is fenced, the pages stay.
@@ -127,15 +128,15 @@ class FrontEnd {
   uint64_t stores_overtaken() const;
   // Shards served here whose log has fewer full replicas than are wanted.
   size_t shards_degraded() const { return serving_ ? ownership_->shards_degraded() : 0; }
-  // Pages of these shards with fewer lasting copies than are wanted.
-  uint64_t degraded_pages() const {
-    return serving_ && redundancy_ != nullptr ? redundancy_->degraded_pages() : 0;
-  }
+  // Pages of these shards that one loss more may cost: with fewer lasting copies than are wanted,
+  // or one on a node that does not answer.
+  uint64_t degraded_pages() const;
   const Placement& placement() const { return placement_; }
   // Nodes and sets may join at any time.
   Placement& placement() { return placement_; }
   // Batches of deletes that nodes have not answered.
   size_t releases_pending() const { return releaser_.pending(); }
+  uint64_t releases_dropped() const { return releaser_.dropped(); }
   // Those served here, in order.
   std::vector<std::shared_ptr<Shard>> shards() const { return shards_.All(); }
   const Ownership& ownership() const { return *ownership_; }
@@ -149,7 +150,15 @@ class FrontEnd {
                  std::function<void(Status)> done);
   void OnStarted(const Status& status, const std::function<void(Status)>& done);
   void OnTaken(const std::shared_ptr<Shard>& shard);
+  // Of tables with nodes.
+  struct Comparison {
+    std::vector<std::shared_ptr<Shard>> shards;
+    std::vector<NodeId> nodes;
+  };
   void ReconcileTaken();
+  void ReconcileLater();
+  void Compare(Comparison comparison);
+  bool Answers(const Comparison& comparison) const;
   // Before a shard is served.
   void Prepare(const Shard& shard, std::function<void(Status)> done);
   // Learns of all spaces that there are.
@@ -192,8 +201,10 @@ class FrontEnd {
   // Taken, and not yet compared with the nodes.
   std::vector<std::shared_ptr<Shard>> taken_ GUARDED_BY(mutex_);
   bool reconciling_ GUARDED_BY(mutex_) = false;
+  bool reconciled_ GUARDED_BY(mutex_) = false;
+  std::vector<Comparison> later_ GUARDED_BY(mutex_);  // with nodes that could not be listed
+  bool waiting_ GUARDED_BY(mutex_) = false;           // for them
   std::atomic<bool> serving_{false};
-  std::atomic<bool> reconciled_{false};
   std::atomic<bool> checking_{false};
 };
 

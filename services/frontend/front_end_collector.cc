@@ -221,14 +221,19 @@ std::vector<prometheus::MetricFamily> FrontEndCollector::Collect() const {
   AddProcess(report.process(), families);
   families.AddGauge("vswap_releases_pending", "Batches of deletes that nodes have not answered.",
                     {}, front_end_.releases_pending());
+  families.Add("vswap_releases_dropped_total",
+               "Records that a silent node was not told to delete: too many were waiting for it.",
+               MetricType::Counter, {}, static_cast<double>(front_end_.releases_dropped()));
   families.AddGauge("vswap_shards", "Shards that this front-end serves.", {},
                     front_end_.shards().size());
   families.AddGauge("vswap_shards_degraded",
                     "Of these, those whose log has fewer full replicas than are wanted.", {},
                     front_end_.shards_degraded());
-  families.AddGauge("vswap_pages_degraded",
-                    "Pages of these shards with fewer lasting copies than are wanted.", {},
-                    front_end_.degraded_pages());
+  families.AddGauge(
+      "vswap_pages_degraded",
+      "Pages of these shards with fewer copies than are wanted on nodes that answer and "
+      "are to stay.",
+      {}, front_end_.degraded_pages());
   families.AddGauge("vswap_reconciled", "1 once tables and nodes were compared after the start.",
                     {}, front_end_.reconciled() ? 1 : 0);
   return families.Take();

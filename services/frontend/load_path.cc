@@ -15,6 +15,9 @@ namespace {
 // Times that a page may be looked up again because its word had changed under the load.
 constexpr int kRoundsMax = 16;
 
+// Of the copies, the one to ask first: the same for neighbours.
+size_t FirstAsked(Offset offset) { return offset / kClusterSlots; }
+
 // One batch on its way.
 //
 //   look up the words ─> zero: answer            ┌─ found ──────────────────────────> answer
@@ -82,27 +85,6 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
         entries, [&](const Entry& entry) { return SameBacking(entries.front(), entry); });
   }
 
-  // The copy to ask next: of a node that answers, and the same one for neighbours. Null: none is
-  // left.
-  const Placement::Copy* NextCopy(Page& page) const {
-    const auto& copies = context_.placement.CopiesOf(page.entry.word.set());
-    const size_t first = page.offset / kClusterSlots;
-    std::optional<size_t> next;
-    for (size_t i = 0; i < copies.size(); ++i) {
-      const size_t at = (first + i) % copies.size();
-      const bool may_be_asked = (page.asked >> at & 1) == 0 && !copies[at].destroyed();
-      if (may_be_asked &&
-          (!next || (copies[at].member->answers && !copies[*next].member->answers))) {
-        next = at;
-      }
-    }
-    if (!next) {
-      return nullptr;
-    }
-    page.asked |= uint32_t{1} << *next;
-    return &copies[*next];
-  }
-
   // Answers what needs no node and asks one node a page for the rest.
   void Ask(std::vector<size_t> wanted) {
     // In an order that is the same each time: the simulation counts on it.
@@ -121,11 +103,12 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
         reply_.pages[i] = {PageCode::kOk, Encoding::kZero, 0, {}, {}};
         continue;
       }
-      if (const Placement::Copy* const copy = NextCopy(page)) {
+      const auto& copies = context_.placement.CopiesOf(word.set());
+      if (const auto* const copy = NextCopy(copies, FirstAsked(page.offset), &page.asked)) {
         auto& [asked, pages] = by_copy[{copy->member->id, copy->incarnation}];
         asked = *copy;
         pages.push_back(i);
-      } else if (page.unheard || context_.placement.CopiesOf(word.set()).empty()) {
+      } else if (page.unheard || copies.empty()) {
         ++context_.counters.loads_unavailable;
         reply_.pages[i].code = PageCode::kUnavailable;
       } else {
@@ -338,25 +321,27 @@ void PrefetchPages(const FrontEndContext& context, const std::shared_ptr<Shard>&
                    const LoadCall& call, const std::function<void(Status)>& done) {
   const Status status = shard->CheckRead(call.header);
   if (status.ok()) {
-    std::map<const Placement::Member*, std::set<PageName>> by_node;
+    std::map<NodeId, std::set<PageName>> by_node;
     const std::vector<Entry> entries = shard->Lookup(call.header.space, call.extents);
     size_t next = 0;
     for (const Extent& extent : call.extents) {
       for (uint32_t i = 0; i < extent.pages; ++i) {
         const Word word = entries[next++].word;
-        const auto& copies = context.placement.CopiesOf(word.set());
-        if (word.kind() == Backing::kPhysical && !copies.empty()) {
-          // The one that a load asks.
-          const size_t first = (extent.offset + i) / kClusterSlots % copies.size();
-          by_node[copies[first].member].insert(
-              {call.header.space, extent.offset + i, word.version()});
+        const Offset offset = extent.offset + i;
+        uint32_t asked = 0;
+        const auto* const copy =
+            word.kind() == Backing::kPhysical
+                ? NextCopy(context.placement.CopiesOf(word.set()), FirstAsked(offset), &asked)
+                : nullptr;
+        if (copy != nullptr) {
+          by_node[copy->member->id].insert({call.header.space, offset, word.version()});
         }
       }
     }
-    for (const auto& [member, names] : by_node) {
+    for (const auto& [node, names] : by_node) {
       context.counters.prefetched += names.size();
-      member->node->Get({names.begin(), names.end()}, Lane::kPrefetch,
-                        [](const StatusOr<GetReply>&) {});
+      context.placement.Find(node)->node->Get({names.begin(), names.end()}, Lane::kPrefetch,
+                                              [](const StatusOr<GetReply>&) {});
     }
   }
   done(status);

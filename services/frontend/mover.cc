@@ -1,6 +1,7 @@
 #include "services/frontend/mover.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "services/common/checksum.h"
@@ -12,7 +13,7 @@ namespace {
 class MoveJob : public std::enable_shared_from_this<MoveJob> {
  public:
   MoveJob(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-          MoveOptions options, std::function<void(const MoveResult&)> done)
+          MoveOptions options, std::function<void(uint64_t)> done)
       : context_(context),
         shards_(std::move(shards)),
         options_(std::move(options)),
@@ -20,10 +21,13 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
 
   void NextShard() {
     if (shard_index_ == shards_.size()) {
-      done_(result_);
+      done_(moved_);
       return;
     }
     sources_ = options_.source(Current());
+    std::erase_if(sources_, [this](const NamedEntry& source) {
+      return no_room_for_.contains(source.entry.word.set());
+    });
     // By set, so that a batch has one source; the oldest last, which is the first to go.
     std::ranges::sort(sources_, std::greater(), [](const NamedEntry& source) {
       return std::pair(source.entry.word.set(), source.entry.word.version());
@@ -43,16 +47,13 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     SetId to = 0;
     Version first_version = 0;
     std::vector<Moving> pages;
-    size_t copies_asked = 0;
-    std::vector<size_t> put;  // indices of the pages that were put
+    uint32_t copies_asked = 0;                // a bit each
+    std::vector<size_t> put;                  // indices of the pages that were put
+    std::shared_ptr<OverlapGate::Hold> hold;  // while nodes keep pages twice
   };
 
   void NextBatch() {
-    if (result_.no_room) {
-      result_.left += sources_.size();
-      sources_.clear();
-    }
-    if (sources_.empty()) {
+    if (sources_.empty() || Current().failed()) {
       ++shard_index_;
       context_.executor.Post([self = shared_from_this()] { self->NextShard(); });
       return;
@@ -61,9 +62,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     batch->from = sources_.back().entry.word.set();
     const std::optional<SetId> target = options_.target(batch->from);
     if (!target) {
-      result_.left += std::erase_if(sources_, [&](const NamedEntry& source) {
-        return source.entry.word.set() == batch->from;
-      });
+      LeaveSet(batch->from);
       return context_.executor.Post([self = shared_from_this()] { self->NextBatch(); });
     }
     batch->to = *target;
@@ -90,14 +89,14 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
         names.push_back(NameOf(moving.source));
       }
     }
-    const auto& copies = context_.placement.CopiesOf(batch->from);
-    while (batch->copies_asked < copies.size() && copies[batch->copies_asked].destroyed()) {
-      ++batch->copies_asked;
-    }
-    if (missing.empty() || batch->copies_asked == copies.size()) {
+    const Placement::Copy* const copy =
+        missing.empty()
+            ? nullptr
+            : NextCopy(context_.placement.CopiesOf(batch->from), 0, &batch->copies_asked);
+    if (copy == nullptr) {
       return Copy(batch);
     }
-    copies[batch->copies_asked++].member->node->Get(
+    copy->member->node->Get(
         std::move(names), Lane::kBackground,
         [self = shared_from_this(), batch, missing](StatusOr<GetReply> reply) {
           if (reply.ok() && reply->pages.size() == missing.size()) {
@@ -127,7 +126,8 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
   }
 
   void Copy(const std::shared_ptr<Batch>& batch) {
-    std::vector<PutPage> puts;
+    std::vector<SetPut> puts;
+    const bool overlaps = context_.placement.ShareNode(batch->from, batch->to);
     for (size_t i = 0; i < batch->pages.size(); ++i) {
       const Moving& moving = batch->pages[i];
       if (moving.got == nullptr) {
@@ -144,13 +144,17 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
       put.bytes = moving.got->BytesOf(page);
       put.record_checksum =
           RecordChecksum(put.name, put.stamp, put.page_checksum, put.encoding, put.bytes);
-      puts.push_back(put);
+      put.replaces_bytes = overlaps ? source.entry.companion.stored_bytes() : 0;
+      puts.push_back({put, batch->from});
       batch->put.push_back(i);
     }
     if (puts.empty()) {
       return EndBatch(*batch, 0);
     }
-    PutToSet(context_.placement, batch->to, std::move(puts), Lane::kBackground,
+    if (overlaps) {
+      batch->hold = context_.gate.Take(OverlapGate::For::kStore);
+    }
+    PutToSet(context_.placement, batch->to, puts, Lane::kBackground,
              [self = shared_from_this(), batch](const std::vector<PutOutcome>& outcomes) {
                self->Publish(batch, outcomes);
              });
@@ -169,7 +173,9 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
                            {source.space, source.offset, Word(kind, batch->to, version).bits(),
                             Companion::Stored(outcomes[k].stored_bytes).bits()}});
       } else {
-        result_.no_room |= outcomes[k].code == PageCode::kResourceExhausted;
+        if (outcomes[k].code == PageCode::kResourceExhausted) {
+          no_room_for_.insert(batch->from);
+        }
         unwanted.push_back({batch->to, {source.space, source.offset, version}});
       }
     }
@@ -178,7 +184,10 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
         [self = shared_from_this(), batch](const Status& status, std::vector<Retired> retired) {
           const size_t published = status.ok() ? retired.size() : 0;
           self->context_.counters.moved += published;
-          self->context_.releaser.Release(std::move(retired));
+          if (batch->hold != nullptr && published > 0) {
+            batch->hold->GivesRoom();
+          }
+          self->context_.releaser.Release(std::move(retired), std::move(batch->hold));
           self->EndBatch(*batch, published);
         });
     for (size_t k = 0; k < enqueued.size(); ++k) {
@@ -191,15 +200,22 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
   }
 
   void EndBatch(const Batch& batch, size_t moved) {
-    result_.moved += moved;
-    result_.left += batch.pages.size() - moved;
+    moved_ += moved;
+    if (no_room_for_.contains(batch.from)) {
+      LeaveSet(batch.from);
+    }
     const auto next = [self = shared_from_this()] { self->NextBatch(); };
-    if (options_.pages_per_second == 0 || moved == 0) {
+    if (options_.pages_per_second == 0) {
       context_.executor.Post(next);
     } else {
-      context_.executor.PostAfter(Duration(std::chrono::seconds(moved)) / options_.pages_per_second,
-                                  next);
+      context_.executor.PostAfter(
+          Duration(std::chrono::seconds(batch.pages.size())) / options_.pages_per_second, next);
     }
+  }
+
+  void LeaveSet(SetId set) {
+    std::erase_if(sources_,
+                  [set](const NamedEntry& source) { return source.entry.word.set() == set; });
   }
 
   Shard& Current() { return *shards_[shard_index_]; }
@@ -207,10 +223,11 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
   const FrontEndContext context_;
   const std::vector<std::shared_ptr<Shard>> shards_;
   const MoveOptions options_;
-  const std::function<void(const MoveResult&)> done_;
+  const std::function<void(uint64_t)> done_;
   std::vector<NamedEntry> sources_;
   size_t shard_index_ = 0;
-  MoveResult result_;
+  uint64_t moved_ = 0;
+  std::set<SetId> no_room_for_;  // a target refused its pages for want of room: the rest stays
 };
 
 }  // namespace
@@ -231,7 +248,7 @@ MoveSource AllOf(Tier tier) {
 }
 
 void MovePages(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-               MoveOptions options, std::function<void(const MoveResult&)> done) {
+               MoveOptions options, std::function<void(uint64_t)> done) {
   std::make_shared<MoveJob>(context, std::move(shards), std::move(options), std::move(done))
       ->NextShard();
 }

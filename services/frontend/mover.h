@@ -21,24 +21,19 @@ using MoveTarget = std::function<std::optional<SetId>(SetId from)>;
 struct MoveOptions {
   MoveSource source;
   MoveTarget target;
-  // Moved at most, on average; 0: as many as can be.
+  // Tried at most, on average; 0: as many as can be.
   uint64_t pages_per_second = 0;
-};
-
-struct MoveResult {
-  uint64_t moved = 0;
-  uint64_t left = 0;     // pages of the source that stayed
-  bool no_room = false;  // a target refused for want of room: then nothing more was tried
 };
 
 // The one mechanism that changes what backs a page without the host noticing: copy as stored, node
 // to node, under a new version; publish only if the whole word is unchanged; retire the old record.
 //
-// Moves the pages of the source to other sets, in batches, one at a time, until none is left or
-// there is no room. A target has its room reserved before a byte is written: a node's Put begins
-// with that. Pages that are being changed meanwhile stay; a failed copy leaves the page where it
-// was. Of a page with several copies any sound one will do.
+// Moves the pages of the source to other sets, in batches, one at a time; once there is no room for
+// those of a set, the others of that set stay. A target has its room reserved before a byte is
+// written: a node's Put begins with that. Pages that are being changed meanwhile stay, and those of
+// a shard that is given up; a failed copy leaves the page where it was. Of a page with several
+// copies any sound one will do. `done` gets the pages moved.
 void MovePages(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-               MoveOptions options, std::function<void(const MoveResult&)> done);
+               MoveOptions options, std::function<void(uint64_t moved)> done);
 
 }  // namespace vswap

@@ -63,18 +63,21 @@ void Placement::AddNode(const NodeInfo& info) {
   state_->Change([&](Table& next) { next.members[info.id] = &member; });
 }
 
-void Placement::AddSet(SetId set, Tier tier, const std::vector<NodeId>& nodes,
-                       const std::vector<Incarnation>& incarnations) {
+void Placement::AddSets(const std::vector<SetInfo>& sets) {
   MutexLock lock(state_->mutex);
-  if (Now().sets.contains(set)) {
+  if (std::ranges::all_of(sets,
+                          [&](const SetInfo& info) { return Now().sets.contains(info.set); })) {
     return;
   }
   state_->Change([&](Table& next) {
-    Set& added = next.sets[set];
-    added.tier = tier;
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      added.copies.push_back(
-          {next.members.at(nodes[i]), i < incarnations.size() ? incarnations[i] : 0});
+    for (const SetInfo& info : sets) {
+      const auto [it, is_new] = next.sets.try_emplace(info.set);
+      Set& set = it->second;
+      set.tier = is_new ? info.tier : set.tier;
+      for (size_t i = 0; is_new && i < info.nodes.size(); ++i) {
+        set.copies.push_back({next.members.at(info.nodes[i]),
+                              i < info.incarnations.size() ? info.incarnations[i] : 0});
+      }
     }
   });
 }
@@ -84,6 +87,7 @@ std::optional<SetId> Placement::Choose(Tier tier, std::span<const SetId> tried) 
     SetId set = 0;
     double fill = 0;
     uint32_t missing = 0;  // of the copies wanted
+    uint32_t leaving = 0;  // of the missing: there for now, on nodes to be emptied
     bool answers = true;
   };
   std::vector<Candidate> candidates;
@@ -92,21 +96,27 @@ std::optional<SetId> Placement::Choose(Tier tier, std::span<const SetId> tried) 
         std::ranges::any_of(set.copies, &Copy::destroyed)) {
       continue;
     }
-    Candidate candidate{id, 0, 0, true};
+    Candidate candidate{.set = id};
     for (const Copy& copy : set.copies) {
       candidate.fill = std::max(candidate.fill, copy.member->fill.load());
       candidate.answers = candidate.answers && copy.member->answers;
+      candidate.leaving += copy.member->draining ? 1 : 0;
     }
     candidate.missing = wanted(tier) - LastingCopies(set);
+    candidate.leaving = std::min(candidate.leaving, candidate.missing);
     candidates.push_back(candidate);
   }
   if (candidates.empty()) {
     return std::nullopt;
   }
-  const auto rank = [](const Candidate& c) { return std::tuple(!c.answers, c.missing, c.fill); };
+  // Where copies must be missing, rather one that will than one that is.
+  const auto kind = [](const Candidate& c) {
+    return std::tuple(!c.answers, c.missing, c.missing - c.leaving);
+  };
+  const auto rank = [&](const Candidate& c) { return std::pair(kind(c), c.fill); };
   const Candidate best = *std::ranges::min_element(candidates, {}, rank);
   std::erase_if(candidates, [&](const Candidate& c) {
-    return c.answers != best.answers || c.missing != best.missing || c.fill > best.fill + kFillStep;
+    return kind(c) != kind(best) || c.fill > best.fill + kFillStep;
   });
   return candidates[state_->turn++ % candidates.size()].set;
 }
@@ -118,10 +128,15 @@ uint32_t Placement::LastingCopies(const Set& set) const {
   return std::min(static_cast<uint32_t>(lasting), wanted(set.tier));
 }
 
-uint32_t Placement::LastingCopies(SetId set) const {
+const Placement::Set* Placement::FindSet(SetId set) const {
   const Table& table = Now();
   const auto it = table.sets.find(set);
-  return it == table.sets.end() ? 0 : LastingCopies(it->second);
+  return it == table.sets.end() ? nullptr : &it->second;
+}
+
+uint32_t Placement::LastingCopies(SetId set) const {
+  const Set* const found = FindSet(set);
+  return found == nullptr ? 0 : LastingCopies(*found);
 }
 
 std::optional<SetId> Placement::ChooseBetter(SetId set) const {
@@ -130,10 +145,15 @@ std::optional<SetId> Placement::ChooseBetter(SetId set) const {
   return best && LastingCopies(*best) > LastingCopies(set) ? best : std::nullopt;
 }
 
+std::optional<SetId> Placement::ChooseAsGood(SetId set, Tier tier) const {
+  const std::optional<SetId> best = Choose(tier);
+  return best && LastingCopies(*best) >= std::min(LastingCopies(set), wanted(tier)) ? best
+                                                                                    : std::nullopt;
+}
+
 bool Placement::Degraded(SetId set) const {
-  const Table& table = Now();
-  const auto it = table.sets.find(set);
-  return it != table.sets.end() && Degraded(it->second);
+  const Set* const found = FindSet(set);
+  return found != nullptr && Degraded(*found);
 }
 
 std::vector<SetId> Placement::DegradedSets() const {
@@ -146,17 +166,27 @@ std::vector<SetId> Placement::DegradedSets() const {
   return degraded;
 }
 
+std::vector<SetId> Placement::SetsAtRisk() const {
+  std::vector<SetId> sets;
+  for (const auto& [id, set] : Now().sets) {
+    const auto silent =
+        std::ranges::any_of(set.copies, [](const Copy& copy) { return !copy.member->answers; });
+    if (silent || Degraded(set)) {
+      sets.push_back(id);
+    }
+  }
+  return sets;
+}
+
 const std::vector<Placement::Copy>& Placement::CopiesOf(SetId set) const {
   static const std::vector<Copy> kNone;
-  const Table& table = Now();
-  const auto it = table.sets.find(set);
-  return it == table.sets.end() ? kNone : it->second.copies;
+  const Set* const found = FindSet(set);
+  return found == nullptr ? kNone : found->copies;
 }
 
 std::optional<Tier> Placement::TierOf(SetId set) const {
-  const Table& table = Now();
-  const auto it = table.sets.find(set);
-  return it == table.sets.end() ? std::nullopt : std::optional(it->second.tier);
+  const Set* const found = FindSet(set);
+  return found == nullptr ? std::nullopt : std::optional(found->tier);
 }
 
 const Placement::Member* Placement::Find(NodeId node) const {
@@ -173,16 +203,47 @@ std::vector<const Placement::Member*> Placement::Members() const {
   return members;
 }
 
+bool Placement::Keeps(NodeId node, const Set& set) {
+  return std::ranges::any_of(
+      set.copies, [&](const Copy& copy) { return copy.member->id == node && !copy.destroyed(); });
+}
+
 std::vector<SetId> Placement::SetsWith(NodeId node) const {
   std::vector<SetId> sets;
   for (const auto& [id, set] : Now().sets) {
-    if (std::ranges::any_of(set.copies, [&](const Copy& copy) {
-          return copy.member->id == node && !copy.destroyed();
-        })) {
+    if (Keeps(node, set)) {
       sets.push_back(id);
     }
   }
   return sets;
+}
+
+bool Placement::Keeps(NodeId node, SetId set) const {
+  const Set* const found = FindSet(set);
+  return found != nullptr && Keeps(node, *found);
+}
+
+bool Placement::ShareNode(SetId a, SetId b) const {
+  return std::ranges::any_of(CopiesOf(a), [&](const Copy& copy) {
+    return !copy.destroyed() && Keeps(copy.member->id, b);
+  });
+}
+
+const Placement::Copy* NextCopy(const std::vector<Placement::Copy>& copies, size_t first,
+                                uint32_t* asked) {
+  std::optional<size_t> next;
+  for (size_t i = 0; i < copies.size(); ++i) {
+    const size_t at = (first + i) % copies.size();
+    const bool may_be_asked = (*asked >> at & 1) == 0 && !copies[at].destroyed();
+    if (may_be_asked && (!next || (copies[at].member->answers && !copies[*next].member->answers))) {
+      next = at;
+    }
+  }
+  if (!next) {
+    return nullptr;
+  }
+  *asked |= uint32_t{1} << *next;
+  return &copies[*next];
 }
 
 }  // namespace vswap

@@ -77,12 +77,22 @@ class Placement {
   // Copies wanted of each page of the tier: 1 unless told.
   void Want(Tier tier, uint32_t copies);
   uint32_t wanted(Tier tier) const;
+  struct SetInfo {
+    SetId set = 0;
+    Tier tier = Tier::kCompressed;
+    std::vector<NodeId> nodes;
+    std::vector<Incarnation> incarnations = {};  // one a node, or none
+  };
+
   // Adds a node, or tells the incarnation of one that is there: an earlier one is known to be
   // destroyed then. A node that drains takes no new pages while there are others.
   void AddNode(const NodeInfo& info);
-  // Nothing where the set is there already. Its nodes are. `incarnations`: one a node, or none.
+  // Those that are not there yet. Their nodes are.
+  void AddSets(const std::vector<SetInfo>& sets);
   void AddSet(SetId set, Tier tier, const std::vector<NodeId>& nodes,
-              const std::vector<Incarnation>& incarnations = {});
+              const std::vector<Incarnation>& incarnations = {}) {
+    AddSets({{set, tier, nodes, incarnations}});
+  }
 
   // The set for a new page of the tier: of those that keep the most copies wanted on nodes that
   // answer, one of the emptiest, in turn. Empty if there is none but `tried`.
@@ -93,9 +103,15 @@ class Placement {
   // A set to move the pages of `set` to, so that they have more lasting copies. Empty: there is
   // none, or none is wanted.
   std::optional<SetId> ChooseBetter(SetId set) const;
+  // A set of the tier to move the pages of `set` to, that costs them no lasting copy but those that
+  // the tier does not want. Empty: there is none now.
+  std::optional<SetId> ChooseAsGood(SetId set, Tier tier) const;
   // Whether the set has fewer lasting copies than are wanted; not one that nobody knows.
   bool Degraded(SetId set) const;
   std::vector<SetId> DegradedSets() const;
+  // These, and those that would be if the nodes that do not answer were dead: a loss more may cost
+  // pages.
+  std::vector<SetId> SetsAtRisk() const;
   // Who keeps copies of the set's pages; empty for a set nobody knows.
   const std::vector<Copy>& CopiesOf(SetId set) const;
   std::optional<Tier> TierOf(SetId set) const;
@@ -105,6 +121,10 @@ class Placement {
   std::vector<const Member*> Members() const;
   // Whose pages the node's present incarnation may keep.
   std::vector<SetId> SetsWith(NodeId node) const;
+  // Whether it may keep pages of the set; not of one that nobody knows.
+  bool Keeps(NodeId node, SetId set) const;
+  // Whether a node may keep pages of both.
+  bool ShareNode(SetId a, SetId b) const;
 
  private:
   struct Set {
@@ -117,10 +137,17 @@ class Placement {
   };
   struct State;
   const Table& Now() const;
+  const Set* FindSet(SetId set) const;
+  static bool Keeps(NodeId node, const Set& set);
   uint32_t LastingCopies(const Set& set) const;
   bool Degraded(const Set& set) const { return LastingCopies(set) < wanted(set.tier); }
 
   std::unique_ptr<State> state_;
 };
+
+// The copy to ask next, and notes that it is asked (a bit each): one of a node that answers if
+// there is one, else from `first` on. Null: none is left.
+const Placement::Copy* NextCopy(const std::vector<Placement::Copy>& copies, size_t first,
+                                uint32_t* asked);
 
 }  // namespace vswap

@@ -16,11 +16,11 @@ constexpr uint32_t kInventoryNames = 4096;
 class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
  public:
   ReconcileJob(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-               std::function<void()> done)
+               std::vector<NodeId> nodes, std::function<void(std::vector<NodeId>)> done)
       : context_(context),
         shards_(std::move(shards)),
         done_(std::move(done)),
-        nodes_(context_.placement.Members()) {
+        nodes_(std::move(nodes)) {
     for (const auto& shard : shards_) {
       by_id_[shard->id()] = shard;
     }
@@ -28,7 +28,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
 
   void NextNode() {
     if (nodes_.empty()) {
-      done_();
+      done_(std::move(skipped_));
       return;
     }
     List("");
@@ -41,7 +41,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     Entry entry;
   };
 
-  const Placement::Member& Node() const { return *nodes_.back(); }
+  const Placement::Member& Node() const { return *context_.placement.Find(nodes_.back()); }
 
   void EndNode() {
     nodes_.pop_back();
@@ -52,15 +52,24 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     Node().node->Inventory(std::move(cursor), kInventoryNames,
                            [self = shared_from_this()](StatusOr<InventoryReply> reply) {
                              if (!reply.ok() || reply->incarnation != self->Node().incarnation) {
+                               self->Node().answers = self->Node().answers && reply.ok();
+                               self->skipped_.push_back(self->Node().id);
                                return self->EndNode();
                              }
                              self->Compare(*std::move(reply));
                            });
   }
 
+  // A set may be new to this process: a record that an entry names on it is none to judge.
+  bool MayBeNamed(const Shard& shard, NodeId node, const PageName& name) const {
+    const Placement& placement = context_.placement;
+    return shard.MayBeNamed(name, [&](SetId set) {
+      return placement.Keeps(node, set) || placement.CopiesOf(set).empty();
+    });
+  }
+
   void Compare(InventoryReply reply) {
     const uint32_t count = context_.shards.count();
-    const std::vector<SetId> sets = context_.placement.SetsWith(Node().id);
     std::map<ShardId, std::vector<PageName>> orphans;
     for (const PageName& name : reply.names) {
       const auto found = by_id_.find(ShardOf(name.space, name.offset, count));
@@ -68,7 +77,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
         continue;  // not ours to judge
       }
       Shard& shard = *found->second;
-      if (shard.MayBeNamed(name, sets)) {
+      if (MayBeNamed(shard, Node().id, name)) {
         shard.MarkSeen(name.space, name.offset, name.version);
       } else {
         orphans[shard.id()].push_back(name);
@@ -94,15 +103,14 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
   // On this node only: its other copies, and a put that went elsewhere under the same name, are no
   // orphans.
   void DeleteOrphans(const Shard& shard, NodeId node, const std::vector<PageName>& names) {
-    const std::vector<SetId> sets = context_.placement.SetsWith(node);
     std::vector<PageName> orphans;
     for (const PageName& name : names) {
-      if (!shard.MayBeNamed(name, sets)) {
+      if (!MayBeNamed(shard, node, name)) {
         orphans.push_back(name);
       }
     }
     context_.counters.orphans_deleted += orphans.size();
-    context_.releaser.ReleaseAt(node, orphans);
+    context_.releaser.ReleaseAt(node, std::move(orphans));
   }
 
   void FindUnlisted() {
@@ -156,16 +164,18 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
   const FrontEndContext context_;
   const std::vector<std::shared_ptr<Shard>> shards_;
   std::map<ShardId, std::shared_ptr<Shard>> by_id_;
-  const std::function<void()> done_;
-  std::vector<const Placement::Member*> nodes_;  // still to compare
+  const std::function<void(std::vector<NodeId>)> done_;
+  std::vector<NodeId> nodes_;  // still to compare
+  std::vector<NodeId> skipped_;
   std::map<ShardId, std::vector<Suspect>> suspects_;
 };
 
 }  // namespace
 
 void Reconcile(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-               std::function<void()> done) {
-  std::make_shared<ReconcileJob>(context, std::move(shards), std::move(done))->NextNode();
+               std::vector<NodeId> nodes, std::function<void(std::vector<NodeId> skipped)> done) {
+  std::make_shared<ReconcileJob>(context, std::move(shards), std::move(nodes), std::move(done))
+      ->NextNode();
 }
 
 }  // namespace vswap

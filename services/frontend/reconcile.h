@@ -9,13 +9,13 @@
 
 namespace vswap {
 
-// After a start: compares what the nodes hold with what the tables say, in the background.
+// After a takeover: compares what the nodes hold with what the tables say, in the background.
 //
 // Records of earlier epochs that no entry names are deleted, once a log write later than the
 // inventory has proved that this process still owns the shard. Entries of earlier epochs whose
-// record was not listed are loaded once, which marks them lost if they are. `done` runs when every
-// node was compared; a node that cannot be listed is skipped: nothing of it is judged.
+// record was not listed are loaded once, which marks them lost if they are. `done` gets the nodes
+// that could not be listed: nothing of them is judged, and they are to be compared later.
 void Reconcile(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-               std::function<void()> done);
+               std::vector<NodeId> nodes, std::function<void(std::vector<NodeId> skipped)> done);
 
 }  // namespace vswap

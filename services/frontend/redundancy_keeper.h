@@ -8,6 +8,7 @@
 #include "services/common/mutex.h"
 #include "services/frontend/context.h"
 #include "services/frontend/mover.h"
+#include "services/frontend/set_making.h"
 
 namespace vswap {
 
@@ -17,11 +18,13 @@ namespace vswap {
 // fewer copies.
 //
 // A node is dead once it was silent for `silent_looks_max` looks, unless so many are that it is
-// more likely this front-end that hears nothing: of at least four nodes of a tier, more than half.
-// One that is heard again is alive; what was moved meanwhile is deleted there.
+// more likely this front-end that hears nothing: of at least four living nodes of a tier, more than
+// half. One that is heard again is alive; what was moved meanwhile is deleted there. Nodes whose
+// partners are gone form new sets with others.
 //
-// Looks every `look`; one move at a time, in the background lane, slower than `pages_per_second`.
-// Thread-safe; everything in the context outlives it.
+// Looks every `look`; one move at a time, in the background lane, slower than `pages_per_second`,
+// and less and less often while nothing can be moved. Thread-safe; everything it is given outlives
+// it.
 class RedundancyKeeper : public std::enable_shared_from_this<RedundancyKeeper> {
  public:
   struct Options {
@@ -30,14 +33,12 @@ class RedundancyKeeper : public std::enable_shared_from_this<RedundancyKeeper> {
     uint64_t pages_per_second = 20000;
   };
 
-  RedundancyKeeper(const Options& options, const FrontEndContext& context)
-      : options_(options), context_(context) {}
+  RedundancyKeeper(const Options& options, const FrontEndContext& context, Coordinator& coordinator)
+      : options_(options), context_(context), coordinator_(coordinator) {}
 
   void Start() { LookAfter(options_.look); }
   // The batch that is being moved goes on.
   void Stop() { stopped_ = true; }
-  // Pages of the shards served here with fewer lasting copies than are wanted, as of the last look.
-  uint64_t degraded_pages() const { return degraded_pages_; }
 
  private:
   struct Heard {
@@ -49,15 +50,22 @@ class RedundancyKeeper : public std::enable_shared_from_this<RedundancyKeeper> {
   void Look();
   void Ask(const Placement::Member& member);
   void JudgeSilence();
+  void MakeSets();
   void MoveDegraded();
+  void EndMove(uint64_t moved);
 
   const Options options_;
   const FrontEndContext context_;
+  Coordinator& coordinator_;
   std::atomic<bool> stopped_{false};
   std::atomic<bool> moving_{false};
-  std::atomic<uint64_t> degraded_pages_{0};
+  std::atomic<bool> making_sets_{false};
   Mutex mutex_;
   std::map<const Placement::Member*, Heard> heard_ GUARDED_BY(mutex_);
+  // Those that have formed all the sets they can.
+  std::vector<PresentNode> settled_ GUARDED_BY(mutex_);
+  int pause_ GUARDED_BY(mutex_) = 0;       // looks to wait after a move without success
+  int pause_left_ GUARDED_BY(mutex_) = 0;  // of them
 };
 
 }  // namespace vswap

@@ -18,45 +18,113 @@ void Releaser::Release(std::vector<Retired> records, std::shared_ptr<void> hold)
       by_node[copy.member->id].push_back(record.name);
     }
   }
-  for (const auto& [node, names] : by_node) {
-    ReleaseAt(node, names, hold);
+  for (auto& [node, names] : by_node) {
+    ReleaseAt(node, std::move(names), hold);
   }
 }
 
-void Releaser::ReleaseAt(NodeId node, const std::vector<PageName>& names,
+void Releaser::ReleaseAt(NodeId node, std::vector<PageName> names,
                          const std::shared_ptr<void>& hold) {
+  // Sets that a page was offered to may share the node.
+  std::ranges::sort(names);
+  const auto repeated = std::ranges::unique(names);
+  names.erase(repeated.begin(), repeated.end());
   for (size_t begin = 0; begin < names.size(); begin += kBatchPagesMax) {
     const size_t end = std::min(names.size(), begin + kBatchPagesMax);
+    Batch batch{{names.begin() + static_cast<ptrdiff_t>(begin),
+                 names.begin() + static_cast<ptrdiff_t>(end)},
+                hold};
     {
       MutexLock lock(mutex_);
-      ++pending_;
+      Queue& queue = queues_[node];
+      if (queue.silent) {
+        dropped_ += queue.Add(std::move(batch));
+        continue;
+      }
+      ++queue.under_way;
     }
-    Delete(node,
-           {names.begin() + static_cast<ptrdiff_t>(begin),
-            names.begin() + static_cast<ptrdiff_t>(end)},
-           hold, kRetryMin);
+    Send(node, std::move(batch));
   }
 }
 
 size_t Releaser::pending() const {
   MutexLock lock(mutex_);
-  return pending_;
+  size_t pending = 0;
+  for (const auto& [node, queue] : queues_) {
+    pending += queue.under_way + queue.waiting.size();
+  }
+  return pending;
 }
 
-void Releaser::Delete(NodeId node, std::vector<PageName> names, std::shared_ptr<void> hold,
-                      Duration retry) {
-  Node* target = placement_.Find(node)->node;
-  target->Delete(names, [this, node, names, hold, retry](StatusOr<Incarnation> answer) mutable {
-    if (answer.ok()) {
-      MutexLock lock(mutex_);
-      --pending_;
+bool Releaser::Idle() const {
+  MutexLock lock(mutex_);
+  return std::ranges::all_of(queues_, [](const auto& of_node) {
+    const Queue& queue = of_node.second;
+    return queue.retry == kRetryMax || (queue.under_way == 0 && queue.waiting.empty());
+  });
+}
+
+size_t Releaser::Queue::Add(Batch batch) {
+  batch.hold = nullptr;  // when its room comes back, nobody knows
+  names_waiting += batch.names.size();
+  waiting.push_back(std::move(batch));
+  size_t dropped = 0;
+  while (names_waiting > kWaitingMax) {
+    dropped += waiting.front().names.size();
+    names_waiting -= waiting.front().names.size();
+    waiting.pop_front();
+  }
+  return dropped;
+}
+
+void Releaser::Send(NodeId node, Batch batch) {
+  Node* const target = placement_.Find(node)->node;
+  std::vector<PageName> names = batch.names;
+  target->Delete(std::move(names), [this, node, batch = std::move(batch)](
+                                       const StatusOr<Incarnation>& answer) mutable {
+    OnAnswer(node, std::move(batch), answer.ok());
+  });
+}
+
+void Releaser::OnAnswer(NodeId node, Batch batch, bool answered) {
+  // Whoever waits for room is told without the lock.
+  const std::shared_ptr<void> hold = std::exchange(batch.hold, nullptr);
+  size_t next = 0;  // batches to send
+  Duration retry{};
+  {
+    MutexLock lock(mutex_);
+    Queue& queue = queues_[node];
+    --queue.under_way;
+    if (answered) {
+      queue.silent = false;
+      queue.retry = {};
+      next = std::min<size_t>(queue.waiting.size(), 2);  // ever faster
+    } else {
+      dropped_ += queue.Add(std::move(batch));
+      next = queue.under_way == 0 ? 1 : 0;
+      queue.silent = true;
+      retry = queue.retry = std::clamp(2 * queue.retry, kRetryMin, kRetryMax);
+    }
+  }
+  for (size_t i = 0; i < next; ++i) {
+    executor_.PostAfter(retry, [this, node] { SendNext(node); });
+  }
+}
+
+void Releaser::SendNext(NodeId node) {
+  Batch batch;
+  {
+    MutexLock lock(mutex_);
+    Queue& queue = queues_[node];
+    if (queue.waiting.empty()) {
       return;
     }
-    executor_.PostAfter(retry, [this, node, names = std::move(names), hold = std::move(hold),
-                                next = std::min(retry * 2, kRetryMax)]() mutable {
-      Delete(node, std::move(names), std::move(hold), next);
-    });
-  });
+    batch = std::move(queue.waiting.front());
+    queue.waiting.pop_front();
+    queue.names_waiting -= batch.names.size();
+    ++queue.under_way;
+  }
+  Send(node, std::move(batch));
 }
 
 std::shared_ptr<OverlapGate::Hold> OverlapGate::Take(For purpose) {

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -15,28 +17,55 @@ namespace vswap {
 // Deletes records that no entry names any more, on every node of their set, trying again until they
 // are gone.
 //
-// What is still queued when the process dies is found again by reconciliation, as orphans.
-// Thread-safe.
+// For a node that does not answer, what is to be deleted waits, as much as kWaitingMax; it is asked
+// now and then, and told the rest once it answers. What is dropped, or still waits when the process
+// dies, is found again by reconciliation, as orphans. Thread-safe.
 class Releaser {
  public:
+  static constexpr size_t kWaitingMax = 1 << 20;  // records a node
+
   Releaser(const Placement& placement, Executor& executor)
       : placement_(placement), executor_(executor) {}
 
-  // `hold` is let go when the last record is deleted.
+  // `hold` is let go when the last record is deleted, but for those of nodes that do not answer.
   void Release(std::vector<Retired> records, std::shared_ptr<void> hold = nullptr);
   // Deletes records of one node, whatever other nodes hold under these names.
-  void ReleaseAt(NodeId node, const std::vector<PageName>& names,
+  void ReleaseAt(NodeId node, std::vector<PageName> names,
                  const std::shared_ptr<void>& hold = nullptr);
   // Batches of deletes that have not been answered.
   size_t pending() const;
+  // Whether there is none but of nodes that have not answered for seconds.
+  bool Idle() const;
+  // Records that were dropped.
+  uint64_t dropped() const { return dropped_; }
 
  private:
-  void Delete(NodeId node, std::vector<PageName> names, std::shared_ptr<void> hold, Duration retry);
+  struct Batch {
+    std::vector<PageName> names;
+    std::shared_ptr<void> hold;
+  };
+  struct Queue {
+    size_t under_way = 0;  // batches
+    std::deque<Batch> waiting;
+    size_t names_waiting = 0;
+    // Nothing but one batch now and then is sent.
+    bool silent = false;
+    Duration retry{};
+
+    // Lets a batch wait. Returns the records dropped for it.
+    size_t Add(Batch batch);
+  };
+
+  void Send(NodeId node, Batch batch);
+  void OnAnswer(NodeId node, Batch batch, bool answered);
+  // One that waits, if any does.
+  void SendNext(NodeId node);
 
   const Placement& placement_;
   Executor& executor_;
+  std::atomic<uint64_t> dropped_{0};
   mutable Mutex mutex_;
-  size_t pending_ GUARDED_BY(mutex_) = 0;
+  std::map<NodeId, Queue> queues_ GUARDED_BY(mutex_);
 };
 
 // Knows whether room is about to come back: from stores that hold room twice (the new record is

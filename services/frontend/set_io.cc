@@ -20,13 +20,26 @@ void Merge(PutOutcome& into, const PutOutcome& next) {
   }
 }
 
+std::vector<PutPage> PagesFor(const Placement& placement, NodeId node,
+                              const std::vector<SetPut>& puts) {
+  std::vector<PutPage> pages;
+  pages.reserve(puts.size());
+  for (const SetPut& put : puts) {
+    PutPage& page = pages.emplace_back(put.page);
+    if (page.replaces_bytes != 0 && !placement.Keeps(node, put.replaces)) {
+      page.replaces_bytes = 0;
+    }
+  }
+  return pages;
+}
+
 }  // namespace
 
-void PutToSet(const Placement& placement, SetId set, std::vector<PutPage> pages, Lane lane,
+void PutToSet(const Placement& placement, SetId set, const std::vector<SetPut>& puts, Lane lane,
               std::function<void(std::vector<PutOutcome>)> done) {
   const auto& copies = placement.CopiesOf(set);
   auto gather = std::make_shared<Gather>();
-  const size_t count = pages.size();
+  const size_t count = puts.size();
   {
     MutexLock lock(gather->mutex);
     gather->missing = copies.size();
@@ -34,7 +47,8 @@ void PutToSet(const Placement& placement, SetId set, std::vector<PutPage> pages,
   }
   gather->done = std::move(done);
   for (const Placement::Copy& copy : copies) {
-    copy.member->node->Put(pages, lane, [gather, copy, count](StatusOr<PutReply> reply) {
+    std::vector<PutPage> pages = PagesFor(placement, copy.member->id, puts);
+    const auto answered = [gather, copy, count](StatusOr<PutReply> reply) {
       if (!reply.ok()) {
         copy.member->answers = false;  // until it is heard of again
       }
@@ -54,7 +68,8 @@ void PutToSet(const Placement& placement, SetId set, std::vector<PutPage> pages,
         outcomes.swap(gather->outcomes);
       }
       gather->done(std::move(outcomes));
-    });
+    };
+    copy.member->node->Put(std::move(pages), lane, answered);
   }
 }
 

@@ -544,15 +544,14 @@ std::optional<bool> Shard::Names(const PageName& name, const std::vector<SetId>&
   return same && word.stored();
 }
 
-bool Shard::MayBeNamed(const PageName& name, const std::vector<SetId>& sets) const {
+bool Shard::MayBeNamed(const PageName& name, const std::function<bool(SetId)>& keeps) const {
   MutexLock lock(mutex_);
   // Versions of this epoch belong to changes under way or to their release.
   if (name.version >= first_version_) {
     return true;
   }
   const Word word = table_.Get(name.space, name.offset).word;
-  return word.live() && word.version() == name.version &&
-         std::ranges::find(sets, word.set()) != sets.end();
+  return word.live() && word.version() == name.version && keeps(word.set());
 }
 
 void Shard::Pump() {

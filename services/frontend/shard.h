@@ -179,9 +179,9 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // Whether an entry names this record of a node that belongs to `sets`. Empty: it cannot be told,
   // since its slot is being changed, or since it is the record of a lost page, which may be back.
   std::optional<bool> Names(const PageName& name, const std::vector<SetId>& sets) const;
-  // Whether an entry names this record of a node that belongs to `sets`, or a change under way may
-  // come to name it.
-  bool MayBeNamed(const PageName& name, const std::vector<SetId>& sets) const;
+  // Whether an entry names this record of a node that keeps pages of the sets `keeps` says, or a
+  // change under way may come to name it.
+  bool MayBeNamed(const PageName& name, const std::function<bool(SetId)>& keeps) const;
   // Versions below it were issued before this epoch.
   Version first_version() const { return first_version_; }
 

@@ -79,12 +79,22 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     PutTier(Tier::kCompressed, std::move(pages));
   }
 
+  // The set of the tier to try next. A full node is no reason to keep fewer copies.
+  std::optional<SetId> NextSet(Tier tier) {
+    const Placement& placement = context_.placement;
+    const std::optional<SetId> set =
+        tried_.size() < kSetsTriedMax ? placement.Choose(tier, tried_) : std::nullopt;
+    const bool as_good =
+        tried_.empty() || unreached_ ||
+        (set && placement.LastingCopies(*set) >= placement.LastingCopies(tried_.back()));
+    return as_good ? set : std::nullopt;
+  }
+
   // Puts to one set of the tier after another, as long as pages are left.
   void PutTier(Tier tier, std::vector<size_t> pages) {
-    const std::optional<SetId> set = pages.empty() || tried_.size() >= kSetsTriedMax
-                                         ? std::nullopt
-                                         : context_.placement.Choose(tier, tried_);
+    const std::optional<SetId> set = pages.empty() ? std::nullopt : NextSet(tier);
     if (!set) {
+      unreached_ = false;
       tried_.clear();
       pages.insert(pages.end(), incompressible_.begin(), incompressible_.end());
       incompressible_.clear();
@@ -92,18 +102,18 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
       return;
     }
     tried_.push_back(*set);
-    std::vector<PutPage> puts;
+    std::vector<SetPut> puts;
     puts.reserve(pages.size());
     for (const size_t page : pages) {
       puts.push_back(MakePut(page, *set));
     }
     PutToSet(
-        context_.placement, *set, std::move(puts), call_.header.lane,
+        context_.placement, *set, puts, call_.header.lane,
         [self = shared_from_this(), tier, set = *set, pages = std::move(pages)](
             const std::vector<PutOutcome>& outcomes) { self->OnPut(tier, set, pages, outcomes); });
   }
 
-  PutPage MakePut(size_t page, SetId set) {
+  SetPut MakePut(size_t page, SetId set) {
     const PageIn& in = call_.pages[page];
     const Word current = slots_[page].current.word;
     PutPage put;
@@ -114,13 +124,14 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     put.bytes = in.bytes;
     put.record_checksum =
         RecordChecksum(put.name, put.stamp, put.page_checksum, put.encoding, put.bytes);
-    if (current.stored() && current.set() == set) {
-      put.replaces_bytes = slots_[page].current.companion.stored_bytes();
-      if (!hold_) {
-        hold_ = context_.gate.Take(OverlapGate::For::kStore);
-      }
+    if (!current.stored() || !context_.placement.ShareNode(current.set(), set)) {
+      return {put};
     }
-    return put;
+    put.replaces_bytes = slots_[page].current.companion.stored_bytes();
+    if (!hold_) {
+      hold_ = context_.gate.Take(OverlapGate::For::kStore);
+    }
+    return {put, current.set()};
   }
 
   void OnPut(Tier tier, SetId set, const std::vector<size_t>& pages,
@@ -143,7 +154,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
           Refuse(page, outcomes[i].code);
           break;
         case PageCode::kUnavailable:
-          unavailable_ = true;
+          unavailable_ = unreached_ = true;
           [[fallthrough]];
         default:
           Retire(page, set);
@@ -277,20 +288,15 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     for (const Retired& leftover : std::exchange(leftovers_, {})) {
       const auto placed = std::ranges::find(placed_, leftover.name.offset, &SlotRecord::offset);
       for (const Placement::Copy& copy : context_.placement.CopiesOf(leftover.set)) {
-        if (placed == placed_.end() || !Keeps(Word(placed->word).set(), copy.member->id)) {
+        if (placed == placed_.end() ||
+            !context_.placement.Keeps(copy.member->id, Word(placed->word).set())) {
           by_node[copy.member->id].push_back(leftover.name);
         }
       }
     }
-    for (const auto& [node, names] : by_node) {
-      context_.releaser.ReleaseAt(node, names);
+    for (auto& [node, names] : by_node) {
+      context_.releaser.ReleaseAt(node, std::move(names));
     }
-  }
-
-  bool Keeps(SetId set, NodeId node) const {
-    return std::ranges::any_of(
-        context_.placement.CopiesOf(set),
-        [node](const Placement::Copy& copy) { return copy.member->id == node; });
   }
 
   void CountStored() {
@@ -394,6 +400,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   int rounds_ = 0;                            // since the last that placed a page
   int fruitless_ = 0;
   bool unavailable_ = false;  // some node's effect is unknown
+  bool unreached_ = false;    // a node of this tier's, in this round
   bool partly_put_ = false;   // some leftover's record may exist
   bool hopeless_ = false;
 };

@@ -81,13 +81,13 @@ void Writeback::Decide(const Fills& fills) {
                                          : shard.TakeColdest(sets, part);
                  },
              .target = [&placement = context_.placement](
-                           SetId) { return placement.Choose(Tier::kPhysical); }},
-            [self = shared_from_this()](const MoveResult& result) { self->End(result); });
+                           SetId set) { return placement.ChooseAsGood(set, Tier::kPhysical); }},
+            [self = shared_from_this()](uint64_t moved) { self->End(moved); });
 }
 
-void Writeback::End(const MoveResult& result) {
-  context_.counters.written_back += result.moved;
-  if (result.moved == 0) {
+void Writeback::End(uint64_t moved) {
+  context_.counters.written_back += moved;
+  if (moved == 0) {
     return Sleep();
   }
   sleep_ = {};

@@ -42,7 +42,7 @@ class Writeback : public std::enable_shared_from_this<Writeback> {
   void Look();
   void Decide(const Fills& fills);
   bool HasRoom(const Fills& fills) const;
-  void End(const MoveResult& result);
+  void End(uint64_t moved);
   // Nothing can be done now.
   void Sleep();
 

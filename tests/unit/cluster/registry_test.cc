@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "services/cluster/set_rules.h"
 #include "tests/support/memory_coordinator.h"
 
 namespace vswap {
@@ -88,6 +89,55 @@ TEST_F(RegistryTest, ANodeThatDrainsStaysSoAndJoinsNoMoreSets) {
   EXPECT_TRUE(Register("a", 11, "m1").draining());
   Register("b", 12, "m2");
   EXPECT_EQ(Sets(), SetList());
+}
+
+TEST_F(RegistryTest, ANodeDoesNotComeToTheMachineOfItsPartner) {
+  v1::NodeRecord node = Register("a", 11, "m1");
+  Register("b", 12, "m2");
+  node.set_machine("m2");
+  const auto moved = RegisterNode(coordinator_, node);
+  EXPECT_EQ(moved.status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(MessageOf(moved.status()).find("machine: a and b"), std::string::npos);
+  node.set_machine("m3");
+  EXPECT_TRUE(RegisterNode(coordinator_, node).ok());
+  node.set_machine("m2");
+  node.set_incarnation(21);  // empty: it shares nothing
+  EXPECT_TRUE(RegisterNode(coordinator_, node).ok());
+}
+
+v1::NodeRecord NodeOf(uint32_t id) {
+  v1::NodeRecord node;
+  node.set_node(id);
+  node.set_tier(v1::TIER_COMPRESSED);
+  node.set_machine("m" + std::to_string(id));
+  node.set_incarnation(id * 10);
+  return node;
+}
+
+v1::SetRecord SetOf(uint32_t number, std::initializer_list<uint32_t> nodes) {
+  v1::SetRecord set;
+  set.set_set(number);
+  for (const uint32_t id : nodes) {
+    set.add_nodes(id);
+    set.add_incarnations(id * 10);
+  }
+  return set;
+}
+
+TEST(SetRules, ASetWithANodeThatIsAwayDoesNotCount) {
+  const std::vector<v1::SetRecord> sets = {SetOf(1, {1, 2}), SetOf(2, {2, 3}), SetOf(3, {3, 4}),
+                                           SetOf(9, {4, 1})};
+  const std::vector<v1::NodeRecord> all = {NodeOf(1), NodeOf(2), NodeOf(3), NodeOf(4)};
+  EXPECT_FALSE(FindMissingSet(all, sets, NodeOf(1), 2));
+  const std::vector<v1::NodeRecord> left = {NodeOf(1), NodeOf(3)};
+  const auto missing = FindMissingSet(left, sets, NodeOf(1), 2);
+  ASSERT_TRUE(missing.has_value());
+  EXPECT_EQ(missing->set(), 10u);
+  EXPECT_TRUE(IsIn(*missing, NodeOf(1)));
+  EXPECT_TRUE(IsIn(*missing, NodeOf(3)));
+  EXPECT_FALSE(FindMissingSet(left, {*missing}, NodeOf(1), 2));
+  EXPECT_FALSE(FindMissingSet(left, sets, NodeOf(2), 2));  // itself away
+  EXPECT_FALSE(FindMissingSet(left, sets, NodeOf(1), 1));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <string>
 #include <variant>
 
+#include "services/cluster/registry.h"
 #include "services/common/thread_pool.h"
 #include "services/frontend/front_end.h"
 #include "tests/support/front_end_client.h"
@@ -32,9 +33,11 @@ class CutNode : public Node {
     cut ? Fail(done) : node_.Put(std::move(pages), lane, std::move(done));
   }
   void Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) override {
+    ++gets;
     cut ? Fail(done) : node_.Get(std::move(names), lane, std::move(done));
   }
   void Delete(std::vector<PageName> names, Callback<Incarnation> done) override {
+    ++deletes;
     cut ? Fail(done) : node_.Delete(std::move(names), std::move(done));
   }
   void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
@@ -44,6 +47,8 @@ class CutNode : public Node {
     cut ? Fail(done) : node_.Statistics(std::move(done));
   }
   bool cut = false;
+  int gets = 0;
+  int deletes = 0;
 
  private:
   template <typename T>
@@ -54,36 +59,72 @@ class CutNode : public Node {
 };
 
 struct TestNode {
-  TestNode(MemoryNode::Mode mode, Incarnation incarnation)
-      : memory({.mode = mode, .incarnation = incarnation}), cut(memory) {}
+  explicit TestNode(const MemoryNode::Options& options) : memory(options), cut(memory) {}
   MemoryNode memory;
   CutNode cut;
 };
 
+struct Shape {
+  NodeId compressors = kCompressors;
+  std::map<NodeId, uint64_t> room = {};  // of compressors, in pages
+  std::vector<NodeId> stores = {kStore};
+  std::optional<Writeback::Options> writeback = std::nullopt;
+};
+
 class PageReplicas : public testing::Test {
  protected:
-  PageReplicas() {
+  explicit PageReplicas(Shape shape = {}) : shape_(std::move(shape)) {
+    for (NodeId id = 1; id <= shape_.compressors; ++id) {
+      const auto room = shape_.room.find(id);
+      nodes_.emplace(id, std::make_unique<TestNode>(MemoryNode::Options{
+                             .mode = MemoryNode::Mode::kCompressed,
+                             .capacity_pages = room == shape_.room.end() ? 1 << 20 : room->second,
+                             .incarnation = id * 10}));
+    }
+    for (const NodeId id : shape_.stores) {
+      nodes_.emplace(id, std::make_unique<TestNode>(MemoryNode::Options{.incarnation = id * 10}));
+    }
+    Start(AllSets());
+    Reopen();
+  }
+  ~PageReplicas() override { Stop(); }
+
+  // One of each node; a ring of two compressors each, and all stores.
+  std::vector<Placement::SetInfo> AllSets() {
+    std::vector<Placement::SetInfo> sets;
+    for (const auto& [id, node] : nodes_) {
+      sets.push_back({static_cast<SetId>(id), Info(id).tier, {id}});
+    }
+    for (NodeId id = 1; id <= shape_.compressors; ++id) {
+      const NodeId next = id % shape_.compressors + 1;
+      sets.push_back(
+          {static_cast<SetId>(20 + id), Tier::kCompressed, {id, next}, {id * 10, next * 10}});
+    }
+    if (shape_.stores.size() > 1) {
+      Placement::SetInfo& all = sets.emplace_back();
+      all = {30, Tier::kPhysical, shape_.stores};
+      for (const NodeId id : shape_.stores) {
+        all.incarnations.push_back(id * 10);
+      }
+    }
+    return sets;
+  }
+  void Start(const std::vector<Placement::SetInfo>& sets) {
     Placement placement;
-    for (NodeId id = 1; id <= kCompressors; ++id) {
-      nodes_.emplace(id, std::make_unique<TestNode>(MemoryNode::Mode::kCompressed, id * 10));
+    for (const auto& [id, node] : nodes_) {
       placement.AddNode(Info(id));
-      placement.AddSet(static_cast<SetId>(id), Tier::kCompressed, {id});
     }
-    nodes_.emplace(kStore, std::make_unique<TestNode>(MemoryNode::Mode::kPhysical, 90));
-    placement.AddNode({kStore, Tier::kPhysical, "store", 90, &nodes_.at(kStore)->cut});
-    placement.AddSet(9, Tier::kPhysical, {kStore});
-    for (NodeId id = 1; id <= kCompressors; ++id) {
-      const NodeId next = id % kCompressors + 1;
-      placement.AddSet(static_cast<SetId>(10 + id), Tier::kCompressed, {id, next},
-                       {id * 10, next * 10});
-    }
+    placement.AddSets(sets);
     placement.Want(Tier::kCompressed, 2);
-    front_end_ =
-        std::make_unique<FrontEnd>(FrontEnd::Options{.shard_count = 2, .clock = &executor_},
-                                   coordinator_, logs_, std::move(placement), executor_);
-    front_end_->Join(Membership{.address = "a", .process = 1, .machine = "a", .zone = ""},
+    placement.Want(Tier::kPhysical, static_cast<uint32_t>(shape_.stores.size()));
+    front_end_ = std::make_unique<FrontEnd>(
+        FrontEnd::Options{.shard_count = 2, .writeback = shape_.writeback, .clock = &executor_},
+        coordinator_, logs_, std::move(placement), executor_);
+    front_end_->Join(Membership{.address = "a", .process = ++process_, .machine = "a", .zone = ""},
                      [](const Status&) {});
     Run(std::chrono::seconds(3));
+  }
+  void Reopen() {
     StatusOr<OpenReply> opened = MakeError(StatusCode::kUnknown, "no answer");
     front_end_->Open({.name = "a", .holder = "h", .create_pages = 1 << 20},
                      [&](StatusOr<OpenReply> reply) { opened = std::move(reply); });
@@ -91,13 +132,16 @@ class PageReplicas : public testing::Test {
     EXPECT_TRUE(opened.ok()) << opened.status();
     client_.emplace(*opened);
   }
-  ~PageReplicas() override {
+  // As kill -9 does.
+  void Stop() {
     executor_.DropTasks();
     front_end_.reset();
   }
 
   Placement::NodeInfo Info(NodeId id) {
-    return {id, Tier::kCompressed, "c" + std::to_string(id), id * 10, &nodes_.at(id)->cut};
+    const bool store = std::ranges::find(shape_.stores, id) != shape_.stores.end();
+    return {id, store ? Tier::kPhysical : Tier::kCompressed, "n" + std::to_string(id), id * 10,
+            &nodes_.at(id)->cut};
   }
   CutNode& NodeAt(NodeId id) { return nodes_.at(id)->cut; }
   MemoryNode& MemoryAt(NodeId id) { return nodes_.at(id)->memory; }
@@ -138,6 +182,9 @@ class PageReplicas : public testing::Test {
       ASSERT_EQ(Store(offset, number), PageCode::kOk);
     }
   }
+  void Put(const std::string& key, const std::string& value) {
+    coordinator_.Commit({{}, {{key, value}}, {}}, [](const StatusOr<TransactionReply>&) {});
+  }
   // How many nodes hold a record of each slot.
   std::map<Offset, int> Copies() {
     std::map<Offset, int> copies;
@@ -156,6 +203,8 @@ class PageReplicas : public testing::Test {
     }
   }
 
+  const Shape shape_;
+  uint64_t process_ = 0;
   ManualExecutor executor_;
   MemoryCoordinator coordinator_;
   MemoryTableLog log_;
@@ -239,7 +288,7 @@ TEST_F(PageReplicas, OfANodeThatComesBackEmptyPagesAreMadeAnew) {
   Placement::NodeInfo info = Info(2);
   info.incarnation = 21;
   front_end_->placement().AddNode(info);
-  front_end_->placement().AddSet(21, Tier::kCompressed, {2, 3}, {21, 30});
+  front_end_->placement().AddSet(41, Tier::kCompressed, {2, 3}, {21, 30});
   ExpectPages(1000, 1);
   Run(std::chrono::seconds(3));
   EXPECT_EQ(front_end_->counters().rebuilt, 500u);
@@ -321,6 +370,187 @@ TEST_F(PageReplicas, WithBothCopiesGoneAPageIsLostAndNothingElse) {
     }
   }
   EXPECT_EQ(lost, 25);
+}
+
+TEST_F(PageReplicas, WhatANodesSilencePutsAtRiskIsToldAtOnce) {
+  StorePages(100, 1);
+  NodeAt(2).cut = true;
+  Run(std::chrono::seconds(1));
+  EXPECT_EQ(front_end_->degraded_pages(), 50u);
+  NodeAt(2).cut = false;
+  Run(std::chrono::seconds(2));
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+}
+
+TEST_F(PageReplicas, ARebuildAsksThoseWhoAnswer) {
+  StorePages(1000, 1);
+  NodeAt(2).cut = true;
+  Run(std::chrono::seconds(10));
+  EXPECT_EQ(front_end_->counters().rebuilt, 500u);
+  EXPECT_EQ(NodeAt(2).gets, 0);
+}
+
+TEST_F(PageReplicas, DeathsOneAfterTheOtherAreNoMassExpiry) {
+  for (const NodeId id : {2u, 3u, 4u}) {
+    NodeAt(id).cut = true;
+    Run(std::chrono::seconds(10));
+    EXPECT_TRUE(front_end_->placement().Find(id)->dead) << id;
+  }
+}
+
+TEST_F(PageReplicas, NothingIsMovedAfterTheStop) {
+  StorePages(4000, 1);
+  NodeAt(2).cut = true;
+  while (front_end_->counters().moved == 0) {
+    Run(std::chrono::milliseconds(1));
+  }
+  front_end_->Stop();
+  Run(std::chrono::seconds(10));
+  EXPECT_LT(front_end_->counters().moved, 1000u);  // of 2000
+}
+
+// The two that are left after two deaths were never together.
+TEST_F(PageReplicas, SurvivorsFormANewSet) {
+  for (NodeId id = 1; id <= kCompressors; ++id) {
+    v1::NodeRecord node;
+    node.set_node(id);
+    node.set_tier(v1::TIER_COMPRESSED);
+    node.set_machine("m" + std::to_string(id));
+    node.set_incarnation(id * 10);
+    Put(NumberedKey("nodes", id), node.SerializeAsString());
+  }
+  for (const Placement::SetInfo& set : AllSets()) {
+    v1::SetRecord record;
+    record.set_set(set.set);
+    record.set_tier(static_cast<v1::Tier>(set.tier));
+    record.mutable_nodes()->Add(set.nodes.begin(), set.nodes.end());
+    record.mutable_incarnations()->Add(set.incarnations.begin(), set.incarnations.end());
+    Put(NumberedKey("sets", set.set), record.SerializeAsString());
+  }
+  StorePages(100, 1);
+  for (const NodeId id : {2u, 4u}) {
+    NodeAt(id).cut = true;
+  }
+  Run(std::chrono::seconds(10));
+  EXPECT_EQ(front_end_->degraded_pages(), 100u);
+  v1::SetRecord made;
+  coordinator_.List("sets/", [&](const StatusOr<std::vector<KeyValue>>& sets) {
+    EXPECT_TRUE(made.ParseFromString(sets->back().value));
+    EXPECT_EQ(sets->size(), AllSets().size() + 1);
+  });
+  EXPECT_EQ(std::vector<NodeId>(made.nodes().begin(), made.nodes().end()),
+            (std::vector<NodeId>{1, 3}));
+  front_end_->placement().AddSet(static_cast<SetId>(made.set()), Tier::kCompressed, {1, 3},
+                                 {made.incarnations().begin(), made.incarnations().end()});
+  Run(std::chrono::seconds(5));
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  ExpectPages(100, 1);
+}
+
+TEST_F(PageReplicas, WhatASilentNodeIsToDeleteWaits) {
+  StorePages(1000, 1);
+  NodeAt(2).cut = true;
+  StorePages(1000, 2);
+  Run(std::chrono::seconds(4));
+  EXPECT_LT(NodeAt(2).deletes, 20);
+  EXPECT_GT(front_end_->releases_pending(), 100u);
+  EXPECT_TRUE(front_end_->Idle());
+  NodeAt(2).cut = false;
+  Run(std::chrono::seconds(4));
+  EXPECT_EQ(front_end_->releases_pending(), 0u);
+  ExpectCopies(1000, 2);
+  ExpectPages(1000, 2);
+}
+
+TEST_F(PageReplicas, AnOwnerThatHasNotHeardOfASetTakesItsPagesForNoOrphans) {
+  StorePages(100, 1);
+  std::vector<Placement::SetInfo> known = AllSets();
+  std::erase_if(known, [](const Placement::SetInfo& set) { return set.set > 20; });
+  Stop();
+  Start(known);
+  EXPECT_TRUE(front_end_->reconciled());
+  EXPECT_EQ(front_end_->counters().orphans_deleted, 0u);
+  front_end_->placement().AddSets(AllSets());
+  Reopen();
+  ExpectPages(100, 1);
+  ExpectCopies(100, 2);
+}
+
+TEST_F(PageReplicas, ANodeThatWasAwayAtATakeoverIsComparedLater) {
+  StorePages(100, 1);
+  NodeAt(2).cut = true;
+  Reopen();
+  StorePages(100, 2);  // the old ones cannot be deleted there
+  Stop();
+  Start(AllSets());
+  EXPECT_FALSE(MemoryAt(2).Names().empty());
+  NodeAt(2).cut = false;
+  Run(std::chrono::seconds(4));
+  EXPECT_TRUE(front_end_->reconciled());
+  EXPECT_EQ(front_end_->counters().orphans_deleted, 50u);
+  Reopen();
+  ExpectPages(100, 2);
+  ExpectCopies(100, 2);
+}
+
+class TwoUnequalCompressors : public PageReplicas {
+ protected:
+  TwoUnequalCompressors() : PageReplicas({.compressors = 2, .room = {{1, 10}}}) {}
+};
+
+TEST_F(TwoUnequalCompressors, AFullNodeIsNoReasonToKeepFewerCopies) {
+  StorePages(100, 1);
+  EXPECT_EQ(front_end_->counters().stores_degraded, 0u);
+  EXPECT_EQ(front_end_->counters().stored_compressed, 10u);
+  Run(std::chrono::seconds(1));
+  EXPECT_EQ(front_end_->releases_pending(), 0u);
+  EXPECT_EQ(MemoryAt(2).Names().size(), 10u);
+  ExpectPages(100, 1);
+}
+
+// Every survivor of a set is full.
+class AFullCompressor : public PageReplicas {
+ protected:
+  AFullCompressor() : PageReplicas({.compressors = 3, .room = {{1, 100}}}) {}
+};
+
+TEST_F(AFullCompressor, TakesASecondCopyInPlaceOfItsOwn) {
+  StorePages(400, 1);
+  EXPECT_EQ(MemoryAt(1).Names().size(), 100u);
+  const uint64_t with_2 = front_end_->counters().stored_compressed - MemoryAt(3).Names().size();
+  NodeAt(2).cut = true;
+  Run(std::chrono::seconds(10));
+  EXPECT_GT(with_2, 0u);
+  EXPECT_EQ(front_end_->counters().rebuilt, with_2);
+  EXPECT_EQ(MemoryAt(1).Names().size(), 100u);
+  ExpectPages(400, 1);
+  // The rest has no room, and is not tried without end.
+  const uint64_t gets = NodeAt(3).gets;
+  Run(std::chrono::seconds(60));
+  EXPECT_LT(NodeAt(3).gets, gets + 20);
+}
+
+class TwoStores : public PageReplicas {
+ protected:
+  TwoStores()
+      : PageReplicas({.compressors = 2,
+                      .room = {{1, 100}, {2, 100}},
+                      .stores = {8, 9},
+                      .writeback = Writeback::Options{.start = 0.5, .end = 0.25}}) {}
+};
+
+TEST_F(TwoStores, WritebackWaitsWhereItWouldCostACopy) {
+  NodeAt(9).cut = true;
+  Run(std::chrono::seconds(1));
+  StorePages(80, 1);
+  Run(std::chrono::seconds(20));
+  EXPECT_EQ(front_end_->counters().written_back, 0u);
+  ExpectCopies(80, 2);
+  NodeAt(9).cut = false;
+  Run(std::chrono::seconds(5));
+  EXPECT_GT(front_end_->counters().written_back, 0u);
+  ExpectCopies(80, 2);
+  ExpectPages(80, 1);
 }
 
 }  // namespace

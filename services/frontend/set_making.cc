@@ -1,0 +1,78 @@
+#include "services/frontend/set_making.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "services/cluster/registry.h"
+#include "services/cluster/set_rules.h"
+
+namespace vswap {
+namespace {
+
+template <typename Record>
+StatusOr<std::vector<Record>> Parse(const StatusOr<std::vector<KeyValue>>& found) {
+  if (!found.ok()) {
+    return found.status();
+  }
+  std::vector<Record> records(found->size());
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (!records[i].ParseFromString((*found)[i].value)) {
+      return MakeError(StatusCode::kDataLoss,
+                       "coordinator: the record " + (*found)[i].key + " cannot be read");
+    }
+  }
+  return records;
+}
+
+std::optional<v1::SetRecord> FindMissing(const Placement& placement,
+                                         const std::vector<v1::NodeRecord>& nodes,
+                                         const std::vector<v1::SetRecord>& sets) {
+  for (const v1::NodeRecord& node : nodes) {
+    const uint32_t copies = placement.wanted(static_cast<Tier>(node.tier()));
+    if (auto missing = FindMissingSet(nodes, sets, node, copies)) {
+      return missing;
+    }
+  }
+  return std::nullopt;
+}
+
+void Make(Coordinator& coordinator, const v1::SetRecord& set, const Callback<bool>& done) {
+  if (set.set() > kSetIdMax) {
+    return done(MakeError(StatusCode::kResourceExhausted, "all numbers of sets are used up"));
+  }
+  const std::string key = NumberedKey("sets", set.set());
+  coordinator.Commit({{{key, 0}}, {{key, set.SerializeAsString()}}, {}},
+                     [done](const StatusOr<TransactionReply>& reply) {
+                       done(reply.ok() ? StatusOr<bool>(true) : reply.status());
+                     });
+}
+
+}  // namespace
+
+void MakeMissingSet(Coordinator& coordinator, const Placement& placement,
+                    std::vector<PresentNode> present, Callback<bool> done) {
+  coordinator.List("nodes/", [&coordinator, &placement, present = std::move(present),
+                              done = std::move(done)](const auto& found_nodes) {
+    auto nodes = Parse<v1::NodeRecord>(found_nodes);
+    if (!nodes.ok()) {
+      return done(nodes.status());
+    }
+    std::erase_if(*nodes, [&](const v1::NodeRecord& node) {
+      return std::ranges::find(present, PresentNode{node.node(), node.incarnation()}) ==
+             present.end();
+    });
+    coordinator.List("sets/", [&coordinator, &placement, nodes = *std::move(nodes),
+                               done](const auto& found_sets) {
+      const auto sets = Parse<v1::SetRecord>(found_sets);
+      if (!sets.ok()) {
+        return done(sets.status());
+      }
+      const auto missing = FindMissing(placement, nodes, *sets);
+      missing ? Make(coordinator, *missing, done) : done(false);
+    });
+  });
+}
+
+}  // namespace vswap
