@@ -46,7 +46,8 @@ struct FrontEndCounters {
   std::atomic<uint64_t> loads_data_loss{0};
   std::atomic<uint64_t> loads_unavailable{0};
   std::atomic<uint64_t> loads_not_found{0};
-  std::atomic<uint64_t> loads_mixed{0};  // requests
+  std::atomic<uint64_t> loads_mixed{0};   // requests
+  std::atomic<uint64_t> loads_hedged{0};  // pages asked of another copy before the first answered
   std::atomic<uint64_t> load_retries{0};
   std::atomic<uint64_t> pages_marked_lost{0};
   std::atomic<uint64_t> pages_revived{0};
@@ -67,6 +68,7 @@ struct FrontEndContext {
   FrontEndCounters& counters;
   const ShardTable& shards;
   const Validity& validity;
+  const Clock& clock;
 };
 
 }  // namespace vswap

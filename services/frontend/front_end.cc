@@ -81,7 +81,8 @@ FrontEnd::FrontEnd(Options options, Coordinator& coordinator, std::unique_ptr<Lo
       releaser_(placement_, executor),
       gate_(std::make_shared<OverlapGate>(executor)),
       validity_(ClockOf(options_)),
-      context_{placement_, releaser_, *gate_, executor, counters_, shards_, validity_} {}
+      context_{placement_, releaser_, *gate_,    executor,
+               counters_,  shards_,   validity_, ClockOf(options_)} {}
 
 FrontEnd::~FrontEnd() {
   for (const auto& shard : shards_.All()) {

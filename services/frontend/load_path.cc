@@ -21,7 +21,8 @@ size_t FirstAsked(Offset offset) { return offset / kClusterSlots; }
 // One batch on its way.
 //
 //   look up the words ─> zero: answer            ┌─ found ──────────────────────────> answer
-//     ^                  stored: ask a node ─────┤─ no answer: next copy ─ all tried ─> UNAVAILABLE
+//     ^                  stored: ask a node ─────┤─ late: another copy as well
+//     │                                          │─ no answer: next copy ─ all tried ─> UNAVAILABLE
 //     │                                          └─ not found, corrupt: next copy
 //     │                                               │ all tried: a log write proves that we own
 //     the shard └────────── the word has changed ───────────────┴─ the word is the same: DATA_LOSS,
@@ -78,7 +79,19 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
     Entry entry;
     uint32_t asked = 0;    // copies of the set, a bit each
     bool unheard = false;  // some copy's node gave no answer to believe
+    // Of this round, under the mutex:
+    uint32_t waiting = 0;  // nodes that have not answered yet
+    bool decided = false;  // answered, or all that were asked cannot
   };
+  // What one node is asked for.
+  struct Question {
+    Placement::Copy copy;
+    std::vector<size_t> pages;
+    TimePoint asked;
+    uint32_t round = 0;
+  };
+  // In an order that is the same each time: the simulation counts on it.
+  using Questions = std::map<std::pair<NodeId, Incarnation>, Question>;
 
   static bool AllSame(const std::vector<Entry>& entries) {
     return std::ranges::all_of(
@@ -87,9 +100,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
 
   // Answers what needs no node and asks one node a page for the rest.
   void Ask(std::vector<size_t> wanted) {
-    // In an order that is the same each time: the simulation counts on it.
-    std::map<std::pair<NodeId, Incarnation>, std::pair<Placement::Copy, std::vector<size_t>>>
-        by_copy;
+    Questions questions;
     for (const size_t i : wanted) {
       Page& page = pages_[i];
       const Word word = page.entry.word;
@@ -103,49 +114,110 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
         reply_.pages[i] = {PageCode::kOk, Encoding::kZero, 0, {}, {}};
         continue;
       }
-      const auto& copies = context_.placement.CopiesOf(word.set());
-      if (const auto* const copy = NextCopy(copies, FirstAsked(page.offset), &page.asked)) {
-        auto& [asked, pages] = by_copy[{copy->member->id, copy->incarnation}];
-        asked = *copy;
-        pages.push_back(i);
-      } else if (page.unheard || copies.empty()) {
+      if (AskNextCopy(i, &questions)) {
+        continue;
+      }
+      if (page.unheard || context_.placement.CopiesOf(word.set()).empty()) {
         ++context_.counters.loads_unavailable;
         reply_.pages[i].code = PageCode::kUnavailable;
       } else {
         gone_.push_back(i);
       }
     }
-    if (by_copy.empty()) {
+    if (questions.empty()) {
       ProveLoss();
       return;
     }
     {
       MutexLock lock(mutex_);
-      answers_missing_ = by_copy.size();
+      ++round_;
+      for (auto& [name, question] : questions) {
+        question.round = round_;
+        undecided_ += question.pages.size();
+        for (const size_t i : question.pages) {
+          pages_[i].waiting = 1;
+          pages_[i].decided = false;
+        }
+      }
     }
-    for (auto& [name, asked] : by_copy) {
-      const auto copy = asked.first;
-      auto& pages = asked.second;
+    Send(std::move(questions));
+  }
+
+  // Adds the page to the question to its next copy; false if none is left.
+  bool AskNextCopy(size_t i, Questions* questions) {
+    Page& page = pages_[i];
+    const auto* const copy = NextCopy(context_.placement.CopiesOf(page.entry.word.set()),
+                                      FirstAsked(page.offset), &page.asked);
+    if (copy == nullptr) {
+      return false;
+    }
+    Question& question = (*questions)[{copy->member->id, copy->incarnation}];
+    question.copy = *copy;
+    question.pages.push_back(i);
+    return true;
+  }
+
+  void Send(Questions questions) {
+    for (auto& [name, asked] : questions) {
+      const auto question = std::make_shared<Question>(std::move(asked));
+      question->asked = context_.clock.Now();
       std::vector<PageName> names;
-      for (const size_t i : pages) {
+      for (const size_t i : question->pages) {
         names.push_back({call_.header.space, pages_[i].offset, pages_[i].entry.word.version()});
       }
-      copy.member->node->Get(
+      // Before the call, which may be the last that is heard of this round.
+      if (call_.header.lane == Lane::kDemand && HaveOtherCopies(question->pages)) {
+        context_.executor.PostAfter(
+            question->copy.member->HedgeAfter(),
+            [self = shared_from_this(), question] { self->Hedge(*question); });
+      }
+      question->copy.member->node->Get(
           std::move(names), call_.header.lane,
-          [self = shared_from_this(), copy, pages = std::move(pages)](StatusOr<GetReply> reply) {
-            self->OnGot(copy, pages, std::move(reply));
+          [self = shared_from_this(), question](StatusOr<GetReply> reply) {
+            self->OnGot(*question, std::move(reply));
           });
     }
   }
 
-  void OnGot(const Placement::Copy& copy, const std::vector<size_t>& pages,
-             StatusOr<GetReply> reply) {
+  // Whether each of the pages is on another node.
+  bool HaveOtherCopies(const std::vector<size_t>& pages) const {
+    return std::ranges::all_of(pages, [this](size_t i) {
+      uint32_t asked = pages_[i].asked;
+      return NextCopy(context_.placement.CopiesOf(pages_[i].entry.word.set()), 0, &asked) !=
+             nullptr;
+    });
+  }
+
+  // The node takes longer than nearly all loads do: another one is asked as well, and the first
+  // answer counts.
+  void Hedge(const Question& question) {
+    Questions questions;
+    {
+      MutexLock lock(mutex_);
+      for (const size_t i : question.pages) {
+        if (question.round == round_ && !pages_[i].decided && pages_[i].waiting == 1 &&
+            AskNextCopy(i, &questions)) {
+          ++pages_[i].waiting;
+          ++context_.counters.loads_hedged;
+        }
+      }
+      for (auto& [name, hedge] : questions) {
+        hedge.round = round_;
+      }
+    }
+    Send(std::move(questions));
+  }
+
+  void OnGot(const Question& question, StatusOr<GetReply> reply) {
+    if (reply.ok() && call_.header.lane == Lane::kDemand) {
+      question.copy.member->NoteLoad(context_.clock.Now() - question.asked);
+    }
     std::vector<size_t> wanted;
     std::vector<size_t> revived;
     {
       MutexLock lock(mutex_);
-      Take(copy, pages, std::move(reply));
-      if (--answers_missing_ != 0) {
+      // What comes late changes nothing.
+      if (!Take(question, std::move(reply)) || undecided_ != 0) {
         return;
       }
       wanted.swap(wanted_);
@@ -157,30 +229,40 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
     Ask(std::move(wanted));
   }
 
-  void Take(const Placement::Copy& copy, const std::vector<size_t>& pages, StatusOr<GetReply> reply)
-      REQUIRES(mutex_) {
+  // Whether a page was decided.
+  bool Take(const Question& question, StatusOr<GetReply> reply) REQUIRES(mutex_) {
+    const Placement::Copy& copy = question.copy;
     if (!reply.ok()) {
       copy.member->answers = false;  // until it is heard of again
     }
     // An incarnation that is not the registered one cannot tell what the registered one holds.
-    const bool believed =
-        reply.ok() && reply->pages.size() == pages.size() && copy.IsFrom(reply->incarnation);
-    if (!believed) {
-      for (const size_t i : pages) {
-        pages_[i].unheard = true;
+    const bool believed = reply.ok() && reply->pages.size() == question.pages.size() &&
+                          copy.IsFrom(reply->incarnation);
+    const auto got = believed ? std::make_shared<const GetReply>(*std::move(reply)) : nullptr;
+    const size_t undecided_before = undecided_;
+    bool answered = false;
+    for (size_t k = 0; k < question.pages.size(); ++k) {
+      const size_t i = question.pages[k];
+      Page& page = pages_[i];
+      if (page.decided) {
+        continue;
+      }
+      --page.waiting;
+      page.unheard |= !believed;
+      const bool found = believed && got->pages[k].code == PageCode::kOk;
+      if (found) {
+        Answer(i, *got, got->pages[k]);
+        answered = true;
+      } else if (page.waiting == 0) {
         wanted_.push_back(i);
       }
-      return;
+      page.decided = found || page.waiting == 0;
+      undecided_ -= page.decided ? 1 : 0;
     }
-    const auto got = std::make_shared<const GetReply>(*std::move(reply));
-    for (size_t k = 0; k < pages.size(); ++k) {
-      if (got->pages[k].code == PageCode::kOk) {
-        Answer(pages[k], *got, got->pages[k]);
-      } else {
-        wanted_.push_back(pages[k]);
-      }
+    if (answered) {
+      reply_.owners.push_back(got);
     }
-    reply_.owners.push_back(got);
+    return undecided_ != undecided_before;
   }
 
   void Answer(size_t i, const GetReply& got, const GotPage& page) REQUIRES(mutex_) {
@@ -281,7 +363,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
   const LoadCall call_;
   const std::function<Status()> check_;
   const LoadDone done_;
-  // Touched by one thread at a time, except in OnGot, where the mutex keeps the answers apart.
+  // Touched by one thread at a time, except while nodes are asked: then under the mutex.
   std::vector<Page> pages_;
   std::vector<size_t> gone_;
   std::vector<std::pair<size_t, size_t>>
@@ -292,7 +374,8 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
   Mutex mutex_;
   std::vector<size_t> wanted_ GUARDED_BY(mutex_);   // to be asked for again
   std::vector<size_t> revived_ GUARDED_BY(mutex_);  // were lost and are found
-  size_t answers_missing_ GUARDED_BY(mutex_) = 0;
+  size_t undecided_ GUARDED_BY(mutex_) = 0;         // pages of this round
+  uint32_t round_ GUARDED_BY(mutex_) = 0;           // of questions
 };
 
 }  // namespace

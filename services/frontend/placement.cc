@@ -1,6 +1,7 @@
 #include "services/frontend/placement.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <functional>
 #include <tuple>
@@ -10,6 +11,8 @@ namespace {
 
 // Fills that differ by less are alike: they are measured now and then.
 constexpr double kFillStep = 0.02;
+constexpr Duration kHedgeMin = std::chrono::milliseconds(20);
+constexpr Duration kHedgeMax = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -30,6 +33,23 @@ struct Placement::State {
     tables.push_back(std::move(next));
   }
 };
+
+void Placement::Member::NoteLoad(Duration took) const {
+  const auto sample = static_cast<double>(took.count());
+  const double before = load_time;
+  if (before == 0) {
+    load_time = sample;
+    load_deviation = sample / 2;
+    return;
+  }
+  load_deviation = load_deviation + (std::abs(sample - before) - load_deviation) / 4;
+  load_time = before + (sample - before) / 8;
+}
+
+Duration Placement::Member::HedgeAfter() const {
+  const Duration usual(static_cast<int64_t>(load_time + 4 * load_deviation));
+  return std::clamp(usual, kHedgeMin, kHedgeMax);
+}
 
 Placement::Placement() : state_(std::make_unique<State>()) {
   MutexLock lock(state_->mutex);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "services/cluster/node.h"
+#include "services/common/executor.h"
 #include "services/common/mutex.h"
 #include "services/frontend/backing.h"
 
@@ -56,6 +57,14 @@ class Placement {
     mutable std::atomic<bool> answers{true};
     mutable std::atomic<bool> dead{false};  // silent for so long that its copies are made anew
     mutable std::atomic<double> fill{0};    // see FillOf
+    // How long demand loads take there: smoothed, and its smoothed deviation, in nanoseconds, as
+    // TCP's (RFC 6298). 0: none was measured. Races lose a measurement at worst.
+    mutable std::atomic<double> load_time{0};
+    mutable std::atomic<double> load_deviation{0};
+
+    void NoteLoad(Duration took) const;
+    // Longer than nearly all loads take: what has not come by then is asked of another copy.
+    Duration HedgeAfter() const;
   };
   // One node of a set.
   struct Copy {

@@ -34,6 +34,10 @@ class CutNode : public Node {
   }
   void Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) override {
     ++gets;
+    if (stopped) {
+      held_.push_back([this, names, lane, done] { node_.Get(names, lane, done); });
+      return;
+    }
     cut ? Fail(done) : node_.Get(std::move(names), lane, std::move(done));
   }
   void Delete(std::vector<PageName> names, Callback<Incarnation> done) override {
@@ -46,7 +50,15 @@ class CutNode : public Node {
   void Statistics(Callback<NodeStatistics> done) override {
     cut ? Fail(done) : node_.Statistics(std::move(done));
   }
+  // Gets that came while it was stopped are answered now.
+  void Continue() {
+    stopped = false;
+    for (const auto& call : std::exchange(held_, {})) {
+      call();
+    }
+  }
   bool cut = false;
+  bool stopped = false;  // for gets only
   int gets = 0;
   int deletes = 0;
 
@@ -56,6 +68,7 @@ class CutNode : public Node {
     done(MakeError(StatusCode::kUnavailable, "the node is cut off"));
   }
   MemoryNode& node_;
+  std::vector<std::function<void()>> held_;
 };
 
 struct TestNode {
@@ -241,6 +254,67 @@ TEST_F(PageReplicas, EitherCopyWillDo) {
     ASSERT_TRUE(MemoryAt(3).FlipByte(name, 5));
   }
   ExpectPages(100, 1);
+}
+
+class HedgedLoads : public PageReplicas {
+ protected:
+  // Begins a load of the page; what it answers comes later.
+  std::shared_ptr<std::optional<LoadReply>> Begin(Offset offset) {
+    LoadCall call;
+    call.header = client_->Next(offset);
+    call.extents = {{offset, 1}};
+    auto result = std::make_shared<std::optional<LoadReply>>();
+    front_end_->Load(call, [result](LoadReply reply) {
+      EXPECT_FALSE(result->has_value()) << "answered twice";
+      *result = std::move(reply);
+    });
+    client_->Answered(call.header);
+    return result;
+  }
+  void ExpectPage(const std::optional<LoadReply>& result, Offset offset) {
+    ASSERT_TRUE(result.has_value()) << "page " << offset;
+    ASSERT_EQ(result->pages[0].code, PageCode::kOk);
+    ASSERT_EQ(client_->Plain(offset, result->pages[0]), PageOf(offset, 1));
+  }
+};
+
+TEST_F(HedgedLoads, WhereANodeIsSilentAnotherCopyIsAskedSoon) {
+  StorePages(100, 1);
+  ExpectPages(100, 1);
+  EXPECT_EQ(front_end_->counters().loads_hedged, 0u);
+  NodeAt(2).stopped = true;
+  for (Offset offset = 0; offset < 100; ++offset) {
+    const auto result = Begin(offset);
+    Run(std::chrono::milliseconds(50));
+    ExpectPage(*result, offset);
+  }
+  EXPECT_GT(front_end_->counters().loads_hedged, 0u);
+  EXPECT_EQ(front_end_->counters().stores_degraded, 0u);
+  NodeAt(2).Continue();  // late answers change nothing
+  ExpectPages(100, 1);
+}
+
+TEST_F(HedgedLoads, TheFirstAnswerCountsWhicheverItIs) {
+  StorePages(100, 1);
+  NodeAt(1).stopped = NodeAt(2).stopped = NodeAt(3).stopped = NodeAt(4).stopped = true;
+  std::vector<std::shared_ptr<std::optional<LoadReply>>> results;
+  for (Offset offset = 0; offset < 100; ++offset) {
+    results.push_back(Begin(offset));
+  }
+  Run(std::chrono::milliseconds(50));
+  EXPECT_EQ(front_end_->counters().loads_hedged, 100u);
+  // One copy of these fails, the other is only late.
+  for (const PageName& name : MemoryAt(2).Names()) {
+    ASSERT_TRUE(MemoryAt(2).Drop(name));
+  }
+  for (const NodeId id : {2u, 1u, 3u, 4u}) {
+    NodeAt(id).Continue();
+  }
+  executor_.RunReady();
+  for (Offset offset = 0; offset < 100; ++offset) {
+    ExpectPage(*results[offset], offset);
+  }
+  EXPECT_EQ(front_end_->counters().loads_data_loss, 0u);
 }
 
 TEST_F(PageReplicas, TheLeftoverOfAFailedPutIsNotTheCopyThatWasKept) {
