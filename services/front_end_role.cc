@@ -11,6 +11,7 @@
 #include "services/cluster/await.h"
 #include "services/cluster/registry.h"
 #include "services/cluster/remote_member.h"
+#include "services/cluster/set_rules.h"
 #include "services/common/thread_pool.h"
 #include "services/frontend/remote_peers.h"
 #include "services/serving.h"
@@ -29,12 +30,12 @@ constexpr auto kRefreshRetry = std::chrono::seconds(1);
 // The nodes of the cluster, as their records in the coordinator tell. Thread-safe.
 class NodeDirectory : public LogNodes {
  public:
-  // The node's connection; made or led to another address where that changed. Null where a later
-  // record is known.
+  // The node's connection; made or led to another address where that changed. Null where this
+  // record or a later one is known.
   RemoteMember* Take(const v1::NodeRecord& record, uint64_t revision) {
     MutexLock lock(mutex_);
     uint64_t& known = revisions_[record.node()];
-    if (revision < known) {
+    if (revision <= known) {
       return nullptr;
     }
     known = revision;
@@ -60,7 +61,7 @@ class NodeDirectory : public LogNodes {
                           .incarnation = record.incarnation(),
                           .machine = record.machine(),
                           .zone = record.zone(),
-                          .draining = record.draining(),
+                          .draining = IsDraining(record),
                           .answers = member == nullptr || member->answers,
                           .log = nodes_.at(id).get()});
       }
@@ -108,7 +109,7 @@ class FrontEndRole : public Role {
                                             std::move(placement), compute_);
     nodes_.Follow(front_end_->placement());
     StatusOr<std::unique_ptr<Serving>> serving = Serving::Listen(
-        options_.member.listen, options_.member.metrics_listen, *front_end_, clock_);
+        options_.member.listen, options_.member.metrics_listen, *front_end_, *coordinator_, clock_);
     if (!serving.ok()) {
       return serving.status();
     }
@@ -187,7 +188,9 @@ class FrontEndRole : public Role {
     return Status();
   }
 
-  void ApplyNodes(const std::vector<KeyValue>& records, Placement& placement) {
+  // Returns those whose records are new.
+  std::vector<NodeId> ApplyNodes(const std::vector<KeyValue>& records, Placement& placement) {
+    std::vector<NodeId> changed;
     for (const KeyValue& entry : records) {
       v1::NodeRecord record;
       if (!record.ParseFromString(entry.value)) {
@@ -195,10 +198,17 @@ class FrontEndRole : public Role {
         continue;
       }
       if (RemoteMember* const node = nodes_.Take(record, entry.revision)) {
-        placement.AddNode({record.node(), static_cast<Tier>(record.tier()), record.name(),
-                           record.incarnation(), node, record.draining()});
+        placement.AddNode({.id = record.node(),
+                           .tier = static_cast<Tier>(record.tier()),
+                           .name = record.name(),
+                           .incarnation = record.incarnation(),
+                           .node = node,
+                           .draining = IsDraining(record),
+                           .drain_rate = record.drain_pages_per_second()});
+        changed.push_back(record.node());
       }
     }
+    return changed;
   }
 
   // A set whose nodes are not known yet comes with the next look.
@@ -235,7 +245,9 @@ class FrontEndRole : public Role {
       if (!nodes.ok()) {
         return coordinator_threads_.PostAfter(kRefreshRetry, [this] { Refresh(); });
       }
-      ApplyNodes(*nodes, front_end_->placement());
+      for (const NodeId node : ApplyNodes(*nodes, front_end_->placement())) {
+        front_end_->CompareWith(node);
+      }
       coordinator_->List("sets/", [this](const StatusOr<std::vector<KeyValue>>& sets) {
         if (!sets.ok()) {
           return coordinator_threads_.PostAfter(kRefreshRetry, [this] { Refresh(); });

@@ -5,18 +5,19 @@
 
 namespace vswap {
 
-Serving::Serving(FrontEnd& front_end, const Clock& clock)
+Serving::Serving(FrontEnd& front_end, Coordinator& coordinator, const Clock& clock)
     : request_metrics_(registry_),
       collector_(front_end),
       handler_(front_end, request_metrics_, clock),
       front_end_service_(handler_),
-      admin_service_(front_end),
+      admin_service_(front_end, coordinator),
       peer_service_(front_end) {}
 
 StatusOr<std::unique_ptr<Serving>> Serving::Listen(const std::string& listen,
                                                    const std::string& metrics_listen,
-                                                   FrontEnd& front_end, const Clock& clock) {
-  std::unique_ptr<Serving> serving(new Serving(front_end, clock));
+                                                   FrontEnd& front_end, Coordinator& coordinator,
+                                                   const Clock& clock) {
+  std::unique_ptr<Serving> serving(new Serving(front_end, coordinator, clock));
   StatusOr<std::unique_ptr<RpcServer>> server =
       RpcServer::Listen(listen, metrics_listen,
                         {.services =

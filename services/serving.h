@@ -15,13 +15,13 @@
 namespace vswap {
 
 // What a front-end process listens on: the front-end's, the admin and the peer service, and its
-// metrics. As
-// RpcServer; the front-end and the clock are borrowed.
+// metrics. As RpcServer; what it is given is borrowed.
 class Serving {
  public:
   static StatusOr<std::unique_ptr<Serving>> Listen(const std::string& listen,
                                                    const std::string& metrics_listen,
-                                                   FrontEnd& front_end, const Clock& clock);
+                                                   FrontEnd& front_end, Coordinator& coordinator,
+                                                   const Clock& clock);
   // Breaks off what is still open.
   ~Serving();
 
@@ -34,7 +34,7 @@ class Serving {
   const std::string& metrics() const { return server_->metrics(); }
 
  private:
-  Serving(FrontEnd& front_end, const Clock& clock);
+  Serving(FrontEnd& front_end, Coordinator& coordinator, const Clock& clock);
   std::vector<prometheus::MetricFamily> Collect() const;
 
   prometheus::Registry registry_;

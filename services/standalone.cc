@@ -143,7 +143,7 @@ Status Standalone::Parts::StartFrontEnd() {
                                           *coordinator_, std::vector<TableLog*>{&store_->log()},
                                           std::move(placement), compute_);
   StatusOr<std::unique_ptr<Serving>> serving =
-      Serving::Listen(options_.listen, options_.metrics_listen, *front_end_, clock_);
+      Serving::Listen(options_.listen, options_.metrics_listen, *front_end_, *coordinator_, clock_);
   if (!serving.ok()) {
     return serving.status();
   }

@@ -2,9 +2,10 @@
 
 #include <spdlog/fmt/fmt.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <vector>
+
+#include "client/ctl/table.h"
 
 namespace vswap {
 namespace {
@@ -18,48 +19,28 @@ double Ratio(const v1::SpaceStatus& space) {
   return bytes == 0 ? 0 : pages * kPageBytes / bytes;
 }
 
-const char* TierName(v1::Tier tier) {
-  return tier == v1::TIER_COMPRESSED ? "compressed"
-         : tier == v1::TIER_PHYSICAL ? "physical"
-                                     : "unknown";
-}
-
 const char* KindName(v1::SpaceKind kind) {
   return kind == v1::SPACE_KIND_ALLOCATED ? "allocated" : "device";
 }
 
-std::string Size(uint64_t bytes) {
-  constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-  auto value = static_cast<double>(bytes);
-  size_t unit = 0;
-  while (value >= 1024 && unit + 1 < std::size(kUnits)) {
-    value /= 1024;
-    ++unit;
+nlohmann::ordered_json SpacesOf(const v1::GetStatusResponse& status) {
+  auto json = nlohmann::ordered_json::array();
+  for (const v1::SpaceStatus& space : status.spaces()) {
+    json.push_back({{"name", space.name()},
+                    {"space", space.space()},
+                    {"pages", space.pages()},
+                    {"holder", space.holder()},
+                    {"kind", KindName(space.kind())},
+                    {"empty_pages", space.empty_pages()},
+                    {"zero_pages", space.zero_pages()},
+                    {"compressed_pages", space.compressed_pages()},
+                    {"physical_pages", space.physical_pages()},
+                    {"lost_pages", space.lost_pages()},
+                    {"compressed_bytes", space.compressed_bytes()},
+                    {"physical_bytes", space.physical_bytes()},
+                    {"ratio", Ratio(space)}});
   }
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
-}
-
-std::string OrNone(uint64_t limit, const std::string& text) { return limit == 0 ? "-" : text; }
-
-using Row = std::vector<std::string>;
-
-// Columns as wide as their widest cell; the first is left-aligned, the others right-aligned.
-std::string Table(const std::vector<Row>& rows) {
-  std::vector<size_t> widths(rows.front().size());
-  for (const Row& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], row[i].size());
-    }
-  }
-  std::string text;
-  for (const Row& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      text += i == 0 ? fmt::format("{:<{}}", row[i], widths[i])
-                     : fmt::format("  {:>{}}", row[i], widths[i]);
-    }
-    text += '\n';
-  }
-  return text;
+  return json;
 }
 
 }  // namespace
@@ -67,23 +48,8 @@ std::string Table(const std::vector<Row>& rows) {
 std::string ToJson(const v1::GetStatusResponse& status) {
   nlohmann::ordered_json json = {{"version", status.version()},
                                  {"reconciled", status.reconciled()},
-                                 {"spaces", nlohmann::ordered_json::array()},
+                                 {"spaces", SpacesOf(status)},
                                  {"nodes", nlohmann::ordered_json::array()}};
-  for (const v1::SpaceStatus& space : status.spaces()) {
-    json["spaces"].push_back({{"name", space.name()},
-                              {"space", space.space()},
-                              {"pages", space.pages()},
-                              {"holder", space.holder()},
-                              {"kind", KindName(space.kind())},
-                              {"empty_pages", space.empty_pages()},
-                              {"zero_pages", space.zero_pages()},
-                              {"compressed_pages", space.compressed_pages()},
-                              {"physical_pages", space.physical_pages()},
-                              {"lost_pages", space.lost_pages()},
-                              {"compressed_bytes", space.compressed_bytes()},
-                              {"physical_bytes", space.physical_bytes()},
-                              {"ratio", Ratio(space)}});
-  }
   for (const v1::NodeStatus& node : status.nodes()) {
     json["nodes"].push_back({{"node", node.node()},
                              {"tier", TierName(node.tier())},
@@ -102,7 +68,11 @@ std::string ToJson(const v1::GetStatusResponse& status) {
   return json.dump(2) + "\n";
 }
 
-std::string ToTables(const v1::GetStatusResponse& status) {
+std::string SpacesAsJson(const v1::GetStatusResponse& status) {
+  return SpacesOf(status).dump(2) + "\n";
+}
+
+std::string SpacesAsTable(const v1::GetStatusResponse& status) {
   std::vector<Row> spaces = {{"SPACE", "KIND", "SIZE", "HOLDER", "EMPTY", "ZERO", "COMPRESSED",
                               "PHYSICAL", "LOST", "STORED", "RATIO"}};
   for (const v1::SpaceStatus& space : status.spaces()) {
@@ -114,6 +84,10 @@ std::string ToTables(const v1::GetStatusResponse& status) {
                       Size(space.compressed_bytes() + space.physical_bytes()),
                       fmt::format("{:.2f}", Ratio(space))});
   }
+  return Table(spaces);
+}
+
+std::string ToTables(const v1::GetStatusResponse& status) {
   std::vector<Row> nodes = {{"NODE", "TIER", "PAGES", "OF PAGES", "PAYLOAD", "USED", "OF"}};
   for (const v1::NodeStatus& node : status.nodes()) {
     nodes.push_back({node.name() + (node.draining() ? " (draining)" : ""), TierName(node.tier()),
@@ -123,8 +97,8 @@ std::string ToTables(const v1::GetStatusResponse& status) {
                      OrNone(node.capacity_bytes(), Size(node.capacity_bytes()))});
   }
   return fmt::format("vswap {}{}\n\n{}\n{}", status.version(),
-                     status.reconciled() ? "" : ", comparing tables and nodes", Table(spaces),
-                     Table(nodes));
+                     status.reconciled() ? "" : ", comparing tables and nodes",
+                     SpacesAsTable(status), Table(nodes));
 }
 
 std::string ToJson(const v1::CheckResponse& report) {

@@ -13,6 +13,10 @@ std::string ToJson(const v1::GetStatusResponse& status);
 // The same as tables for people.
 std::string ToTables(const v1::GetStatusResponse& status);
 
+// Its spaces alone.
+std::string SpacesAsJson(const v1::GetStatusResponse& status);
+std::string SpacesAsTable(const v1::GetStatusResponse& status);
+
 // What a check has found, likewise.
 std::string ToJson(const v1::CheckResponse& report);
 std::string ToText(const v1::CheckResponse& report);

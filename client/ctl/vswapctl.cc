@@ -3,9 +3,15 @@
 #include <grpcpp/grpcpp.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
 
+#include "client/ctl/cluster_text.h"
 #include "client/ctl/status_text.h"
 #include "services/common/version.h"
 #include "vswap/v1/admin.grpc.pb.h"
@@ -15,6 +21,7 @@ namespace {
 
 constexpr auto kTimeout = std::chrono::seconds(5);
 constexpr auto kCheckTimeout = std::chrono::minutes(30);
+constexpr auto kLook = std::chrono::milliseconds(500);
 
 // Calls the front-end; false where it refuses or does not answer, which is told.
 template <typename Request, typename Response>
@@ -55,14 +62,88 @@ int RunCheck(const std::string& address, bool json) {
   return report.skipped_size() > 0 ? 3 : 0;
 }
 
-int Drain(const std::string& address, const v1::DrainRequest& request) {
+std::optional<v1::GetClusterResponse> AskCluster(const std::string& address) {
+  v1::GetClusterResponse cluster;
+  const bool answered = Call(address, kTimeout, &v1::AdminService::Stub::GetCluster,
+                             v1::GetClusterRequest(), &cluster);
+  return answered ? std::optional(cluster) : std::nullopt;
+}
+
+// Of all front-ends: each tells of its own shards. Those that do not answer are told on stderr.
+std::vector<v1::GetStatusResponse> AskFrontEnds(const std::string& address,
+                                                const v1::GetClusterResponse& cluster) {
+  std::vector<std::string> addresses;
+  for (const v1::FrontEndRecord& front_end : cluster.front_ends()) {
+    addresses.push_back(front_end.address());
+  }
+  if (addresses.empty()) {
+    addresses.push_back(address);
+  }
+  std::vector<v1::GetStatusResponse> statuses;
+  for (const std::string& each : addresses) {
+    v1::GetStatusResponse status;
+    if (Call(each, kTimeout, &v1::AdminService::Stub::GetStatus, v1::GetStatusRequest(), &status)) {
+      statuses.push_back(std::move(status));
+    }
+  }
+  return statuses;
+}
+
+int ShowCluster(const std::string& address, const std::string& what, bool json) {
+  const std::optional<v1::GetClusterResponse> cluster = AskCluster(address);
+  if (!cluster) {
+    return 1;
+  }
+  if (what == "nodes") {
+    std::cout << (json ? NodesAsJson(*cluster) : NodesAsTable(*cluster));
+  } else if (what == "shards") {
+    std::cout << (json ? ShardsAsJson(*cluster) : ShardsAsTable(*cluster));
+  } else if (what == "jobs") {
+    const std::vector<Job> jobs = JobsOf(*cluster, AskFrontEnds(address, *cluster));
+    std::cout << (json ? JobsAsJson(jobs) : JobsAsTable(jobs));
+  } else {
+    const v1::GetStatusResponse sum = Sum(AskFrontEnds(address, *cluster));
+    std::cout << (json ? SpacesAsJson(sum) : SpacesAsTable(sum));
+  }
+  return 0;
+}
+
+// Tells how a drain goes until the node is empty. Exit status 1: it was cancelled or paused.
+int AwaitDrain(const std::string& address, const std::string& node) {
+  std::string told;
+  while (true) {
+    if (const auto cluster = AskCluster(address)) {
+      const std::vector<Job> jobs = JobsOf(*cluster, AskFrontEnds(address, *cluster));
+      const auto job = std::ranges::find(jobs, "drain " + node, &Job::name);
+      if (job == jobs.end()) {
+        std::cout << node << " does not drain any more\n";
+        return 1;
+      }
+      std::string line = DrainAsText(*job);
+      if (line != told) {
+        std::cout << line << std::endl;
+        told = std::move(line);
+      }
+      if (job->state == "done" || job->state == "paused") {
+        return job->state == "done" ? 0 : 1;
+      }
+    }
+    std::this_thread::sleep_for(kLook);
+  }
+}
+
+int Drain(const std::string& address, const v1::DrainRequest& request, bool wait) {
   v1::DrainResponse response;
   if (!Call(address, kTimeout, &v1::AdminService::Stub::Drain, request, &response)) {
     return 1;
   }
+  if (wait) {
+    return AwaitDrain(address, request.node());
+  }
+  const bool moves =
+      request.action() == v1::DRAIN_ACTION_START || request.action() == v1::DRAIN_ACTION_RESUME;
   std::cout << request.node()
-            << (request.cancel() ? " takes pages again\n"
-                                 : " is being emptied: status tells how many pages are left\n");
+            << (moves ? " is being emptied: jobs tells how it goes\n" : " takes pages again\n");
   return 0;
 }
 
@@ -74,20 +155,40 @@ int Main(int argc, char** argv) {
   app.add_option("--frontend", address, "HOST:PORT of a front-end")
       ->envname("VSWAP_LISTEN")
       ->capture_default_str();
-  CLI::App* status = app.add_subcommand("status", "spaces, pages by what is behind them, nodes");
+  CLI::App* status =
+      app.add_subcommand("status", "one front-end: spaces, pages by what is behind them, nodes");
   CLI::App* check = app.add_subcommand(
       "check", "compare tables, counters, logs and inventories; exit status 1 if they differ");
+  app.add_subcommand("nodes", "compressors and stores of the cluster");
+  app.add_subcommand("shards", "who owns each shard, and which stores have its table log");
+  app.add_subcommand("jobs", "what is moved off nodes that drain, and copied anew");
+  app.add_subcommand("spaces", "spaces of the cluster, and their pages by what is behind them");
   CLI::App* drain = app.add_subcommand(
       "drain", "move everything off a compressor or store, while it and its hosts go on");
   v1::DrainRequest to_drain;
+  to_drain.set_action(v1::DRAIN_ACTION_START);
   drain
       ->add_option_function<std::string>(
           "NODE", [&](const std::string& node) { to_drain.set_node(node); }, "its name (--id)")
       ->required();
-  drain->add_flag_function(
-      "--cancel", [&](int64_t) { to_drain.set_cancel(true); }, "leave the rest where it is");
+  drain->add_option_function<uint64_t>(
+      "--pages-per-second", [&](uint64_t rate) { to_drain.set_pages_per_second(rate); },
+      "most that all front-ends move together; 0: as background work goes");
+  bool wait = false;
+  drain->add_flag("--wait", wait, "tell how it goes until the node is empty");
+  const auto add_action = [&](const char* flag, v1::DrainAction action, const char* help) {
+    return drain->add_flag_function(
+        flag, [&, action](int64_t) { to_drain.set_action(action); }, help);
+  };
+  CLI::Option* const pause =
+      add_action("--pause", v1::DRAIN_ACTION_PAUSE, "move nothing for now; the node takes pages");
+  CLI::Option* const resume = add_action("--resume", v1::DRAIN_ACTION_RESUME, "go on");
+  CLI::Option* const cancel =
+      add_action("--cancel", v1::DRAIN_ACTION_CANCEL, "leave the rest where it is");
+  pause->excludes(resume)->excludes(cancel);
+  resume->excludes(cancel);
   std::string output = "table";
-  for (CLI::App* command : {status, check}) {
+  for (CLI::App* command : app.get_subcommands([&](CLI::App* each) { return each != drain; })) {
     command->add_option("--output", output, "table or json")
         ->check(CLI::IsMember({"table", "json"}))
         ->capture_default_str();
@@ -97,10 +198,15 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  const bool json = output == "json";
   if (*drain) {
-    return Drain(address, to_drain);
+    return Drain(address, to_drain, wait);
   }
-  return *check ? RunCheck(address, output == "json") : ShowStatus(address, output == "json");
+  if (*check) {
+    return RunCheck(address, json);
+  }
+  return *status ? ShowStatus(address, json)
+                 : ShowCluster(address, app.get_subcommands().front()->get_name(), json);
 }
 
 }  // namespace

@@ -191,6 +191,9 @@ StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord w
       }
       wanted.set_node(known.record.node());
       wanted.set_draining(known.record.draining());
+      wanted.set_drain_paused(known.record.drain_paused());
+      wanted.set_drain_pages_per_second(known.record.drain_pages_per_second());
+      wanted.set_drain_pages(known.record.drain_pages());
       revision = known.revision;
     }
     if (wanted.node() == 0) {
@@ -217,7 +220,7 @@ Status JoinSets(Coordinator& coordinator, const v1::NodeRecord& node, uint32_t c
   for (int i = 0; i < kTriesMax; ++i) {
     auto nodes = ListNodes(coordinator);
     VSWAP_RETURN_IF_ERROR(nodes.status());
-    std::erase_if(*nodes, [](const v1::NodeRecord& other) { return other.draining(); });
+    std::erase_if(*nodes, [](const v1::NodeRecord& other) { return IsDraining(other); });
     const auto sets = ListSets(coordinator);
     VSWAP_RETURN_IF_ERROR(sets.status());
     const std::optional<v1::SetRecord> missing = FindMissingSet(*nodes, *sets, node, copies);

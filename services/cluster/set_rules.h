@@ -12,6 +12,11 @@ namespace vswap {
 // Whether the node's incarnation keeps pages of the set.
 bool IsIn(const v1::SetRecord& set, const v1::NodeRecord& node);
 
+// Whether its pages and logs move away now.
+inline bool IsDraining(const v1::NodeRecord& node) {
+  return node.draining() && !node.drain_paused();
+}
+
 // The number for a new set, more than any there is.
 uint32_t NextSetNumber(const std::vector<v1::SetRecord>& sets);
 

@@ -2,14 +2,13 @@
 
 #include "proto/grpc_glue.h"
 #include "services/cluster/await.h"
+#include "services/frontend/cluster_report.h"
 #include "services/frontend/status_report.h"
 
 namespace vswap {
 namespace {
 
 constexpr auto kCheckMax = std::chrono::minutes(30);
-
-constexpr auto kDrainMax = std::chrono::seconds(4);
 
 }  // namespace
 
@@ -35,12 +34,19 @@ grpc::Status AdminService::Check(grpc::ServerContext*, const v1::CheckRequest*,
   return grpc::Status::OK;
 }
 
+grpc::Status AdminService::GetCluster(grpc::ServerContext*, const v1::GetClusterRequest*,
+                                      v1::GetClusterResponse* response) {
+  StatusOr<v1::GetClusterResponse> report = ReportCluster(front_end_.placement(), coordinator_);
+  if (!report.ok()) {
+    return ToGrpc(report.status());
+  }
+  *response = *std::move(report);
+  return grpc::Status::OK;
+}
+
 grpc::Status AdminService::Drain(grpc::ServerContext*, const v1::DrainRequest* request,
                                  v1::DrainResponse*) {
-  const Status status = AwaitStatus(kDrainMax, [&](auto done) {
-    front_end_.Drain(request->node(), !request->cancel(), std::move(done));
-  });
-  return ToGrpc(status);
+  return ToGrpc(ChangeDrain(front_end_.placement(), coordinator_, *request));
 }
 
 }  // namespace vswap

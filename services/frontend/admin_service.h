@@ -10,9 +10,12 @@ namespace vswap {
 // vswap.v1.AdminService: synchronous calls, for people. Thread-safe.
 class AdminService : public v1::AdminService::Service {
  public:
-  explicit AdminService(FrontEnd& front_end) : front_end_(front_end) {}
+  AdminService(FrontEnd& front_end, Coordinator& coordinator)
+      : front_end_(front_end), coordinator_(coordinator) {}
   grpc::Status GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest* request,
                          v1::GetStatusResponse* response) override;
+  grpc::Status GetCluster(grpc::ServerContext* context, const v1::GetClusterRequest* request,
+                          v1::GetClusterResponse* response) override;
   grpc::Status Drain(grpc::ServerContext* context, const v1::DrainRequest* request,
                      v1::DrainResponse* response) override;
   grpc::Status Check(grpc::ServerContext* context, const v1::CheckRequest* request,
@@ -20,6 +23,7 @@ class AdminService : public v1::AdminService::Service {
 
  private:
   FrontEnd& front_end_;
+  Coordinator& coordinator_;
 };
 
 }  // namespace vswap

@@ -6,6 +6,7 @@
 #include "services/common/executor.h"
 #include "services/frontend/placement.h"
 #include "services/frontend/releaser.h"
+#include "services/frontend/repairs.h"
 #include "services/frontend/validity.h"
 
 namespace vswap {
@@ -29,6 +30,8 @@ struct FrontEndCounters {
   std::atomic<uint64_t> moved{0};
   std::atomic<uint64_t> written_back{0};      // of the moved: to the physical tier, to make room
   std::atomic<uint64_t> rebuilt{0};           // of the moved: to sets with more lasting copies
+  std::atomic<uint64_t> repaired{0};          // of the moved: since a copy was missing or damaged
+  std::atomic<uint64_t> copies_missing{0};    // found missing or damaged, while another was sound
   std::atomic<uint64_t> writeback_sleeps{0};  // looks that found the physical tier without room
   std::atomic<uint64_t> bytes_in{0};          // page bytes received with stores
   std::atomic<uint64_t> bytes_out{0};         // page bytes sent with loads
@@ -63,6 +66,7 @@ struct FrontEndCounters {
 struct FrontEndContext {
   const Placement& placement;
   Releaser& releaser;
+  Repairs& repairs;
   OverlapGate& gate;
   Executor& executor;
   FrontEndCounters& counters;

@@ -17,7 +17,6 @@ namespace {
 constexpr int kOpenTriesMax = 16;
 constexpr Duration kReconcilePause = std::chrono::seconds(1);
 constexpr char kClusterKey[] = "cluster";
-constexpr char kNodesPrefix[] = "nodes/";
 constexpr char kSpacesPrefix[] = "spaces/";
 constexpr char kNextSpaceKey[] = "next/space";
 
@@ -81,7 +80,7 @@ FrontEnd::FrontEnd(Options options, Coordinator& coordinator, std::unique_ptr<Lo
       releaser_(placement_, executor),
       gate_(std::make_shared<OverlapGate>(executor)),
       validity_(ClockOf(options_)),
-      context_{placement_, releaser_, *gate_,    executor,
+      context_{placement_, releaser_, repairs_,  *gate_,           executor,
                counters_,  shards_,   validity_, ClockOf(options_)} {}
 
 FrontEnd::~FrontEnd() {
@@ -138,7 +137,10 @@ void FrontEnd::StartWith(const v1::ClusterRecord& cluster, std::optional<Members
                       .on_fenced = nullptr},
         shards_, validity_, counters_);
     if (membership) {
-      redundancy_ = std::make_shared<RedundancyKeeper>(options_.redundancy, context_, coordinator_);
+      RedundancyKeeper::Options redundancy = options_.redundancy;
+      redundancy.front_ends = [this] { return 1 + ownership_->Others().size(); };
+      redundancy_ =
+          std::make_shared<RedundancyKeeper>(std::move(redundancy), context_, coordinator_);
     }
     // Among others, a shard that cannot be had does not hold up the rest.
     serving_ = membership.has_value();
@@ -272,6 +274,14 @@ void FrontEnd::Compare(Comparison comparison) {
               }
               ReconcileTaken();
             });
+}
+
+void FrontEnd::CompareWith(NodeId node) {
+  MutexLock lock(mutex_);
+  later_.push_back({shards_.All(), {node}});
+  if (!reconciling_ && !std::exchange(waiting_, true)) {
+    executor_.PostAfter(kReconcilePause, [this] { ReconcileLater(); });
+  }
 }
 
 bool FrontEnd::reconciled() const {
@@ -683,38 +693,13 @@ void FrontEnd::MoveAll(Tier from, Tier to, std::function<void(uint64_t)> done) {
   MovePages(context_, shards_.All(),
             {.source = AllOf(from),
              .target = [this, to](SetId set) { return placement_.ChooseAsGood(set, to); }},
-            [this, from, done = std::move(done)](uint64_t) {
+            [this, from, done = std::move(done)](const MoveResult&) {
               uint64_t left = 0;
               for (const auto& [space, counts] : Counts()) {
                 left += from == Tier::kCompressed ? counts.compressed_pages : counts.physical_pages;
               }
               done(left);
             });
-}
-
-void FrontEnd::Drain(const std::string& node, bool draining, std::function<void(Status)> done) {
-  coordinator_.List(kNodesPrefix, [this, node, draining,
-                                   done](const StatusOr<std::vector<KeyValue>>& found) {
-    if (!found.ok()) {
-      return done(found.status());
-    }
-    for (const KeyValue& entry : *found) {
-      v1::NodeRecord record;
-      if (!record.ParseFromString(entry.value) || record.name() != node) {
-        continue;
-      }
-      record.set_draining(draining);
-      return coordinator_.Commit(
-          {{{entry.key, entry.revision}}, {{entry.key, record.SerializeAsString()}}, {}},
-          [done](const StatusOr<TransactionReply>& reply) {
-            done(!reply.ok() ? reply.status()
-                 : reply->succeeded
-                     ? Status()
-                     : MakeError(StatusCode::kAborted, "the node's record was changed meanwhile"));
-          });
-    }
-    done(MakeError(StatusCode::kNotFound, "node: there is no node " + node));
-  });
 }
 
 void FrontEnd::Check(Callback<CheckReport> done) {
@@ -744,7 +729,7 @@ std::map<SpaceId, SpaceCounts> FrontEnd::Counts() const {
 
 uint64_t FrontEnd::degraded_pages() const {
   const std::vector<SetId> at_risk = placement_.SetsAtRisk();
-  uint64_t total = 0;
+  uint64_t total = repairs_.waiting();
   for (const auto& shard : shards_.All()) {
     total += shard->PagesOn(at_risk);
   }

@@ -114,11 +114,6 @@ class FrontEnd {
   // the pages that stayed. Works also after Stop.
   void MoveAll(Tier from, Tier to, std::function<void(uint64_t left)> done);
 
-  // Says in the node's record that it is to be emptied, or is not any more: what follows is the
-  // RedundancyKeeper's and the LogKeeper's, of every front-end. NOT_FOUND; ABORTED: the record was
-  // changed meanwhile.
-  void Drain(const std::string& node, bool draining, std::function<void(Status)> done);
-
   // Compares tables, counters, logs and inventories with each other. UNAVAILABLE: not yet, the
   // reconciliation after the start is under way, or another check.
   void Check(Callback<CheckReport> done);
@@ -129,8 +124,13 @@ class FrontEnd {
   // Shards served here whose log has fewer full replicas than are wanted.
   size_t shards_degraded() const { return serving_ ? ownership_->shards_degraded() : 0; }
   // Pages of these shards that one loss more may cost: with fewer lasting copies than are wanted,
-  // or one on a node that does not answer.
+  // with one on a node that does not answer, or with one that was found missing.
   uint64_t degraded_pages() const;
+  // A node was started again on its data: what it has lost meanwhile is found and made anew.
+  void CompareWith(NodeId node);
+  const Repairs& repairs() const { return repairs_; }
+  // Why degraded pages are not moved now; empty: nothing keeps them.
+  std::string WaitsFor() const { return redundancy_ == nullptr ? "" : redundancy_->WaitsFor(); }
   const Placement& placement() const { return placement_; }
   // Nodes and sets may join at any time.
   Placement& placement() { return placement_; }
@@ -184,6 +184,7 @@ class FrontEnd {
   Executor& executor_;
   FrontEndCounters counters_;
   Releaser releaser_;
+  Repairs repairs_;
   const std::shared_ptr<OverlapGate> gate_;
   ShardTable shards_;
   Validity validity_;

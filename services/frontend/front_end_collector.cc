@@ -72,6 +72,11 @@ constexpr CounterRow kCounters[] = {
      "or "
      "off one that drains.",
      nullptr, nullptr, &FrontEndCounters::rebuilt},
+    {"vswap_repairs_total", "Pages moved since one of their copies was missing or damaged.",
+     nullptr, nullptr, &FrontEndCounters::repaired},
+    {"vswap_copies_missing_total",
+     "Copies of pages found missing or damaged where another one may be sound.", nullptr, nullptr,
+     &FrontEndCounters::copies_missing},
     {"vswap_stores_degraded_total", "Pages stored with fewer copies than are wanted.", nullptr,
      nullptr, &FrontEndCounters::stores_degraded},
     {"vswap_writeback_sleeps_total",
@@ -224,6 +229,11 @@ std::vector<prometheus::MetricFamily> FrontEndCollector::Collect() const {
   AddProcess(report.process(), families);
   families.AddGauge("vswap_releases_pending", "Batches of deletes that nodes have not answered.",
                     {}, front_end_.releases_pending());
+  families.AddGauge("vswap_repairs_waiting", "Pages of which a copy is to be made anew.", {},
+                    front_end_.repairs().waiting());
+  families.Add("vswap_repairs_given_up_total",
+               "Pages of which a copy could not be made anew: no sound one was found, or no room.",
+               MetricType::Counter, {}, static_cast<double>(front_end_.repairs().given_up()));
   families.Add("vswap_releases_dropped_total",
                "Records that a silent node was not told to delete: too many were waiting for it.",
                MetricType::Counter, {}, static_cast<double>(front_end_.releases_dropped()));

@@ -79,6 +79,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
     Entry entry;
     uint32_t asked = 0;    // copies of the set, a bit each
     bool unheard = false;  // some copy's node gave no answer to believe
+    bool missing = false;  // some copy's node does not have it, or not whole
     // Of this round, under the mutex:
     uint32_t waiting = 0;  // nodes that have not answered yet
     bool decided = false;  // answered, or all that were asked cannot
@@ -250,6 +251,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
       --page.waiting;
       page.unheard |= !believed;
       const bool found = believed && got->pages[k].code == PageCode::kOk;
+      page.missing |= believed && !found;
       if (found) {
         Answer(i, *got, got->pages[k]);
         answered = true;
@@ -275,6 +277,9 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
                                  : context_.counters.loaded_physical);
     if (entry.word.kind() == Backing::kLost) {
       revived_.push_back(i);
+    } else if (pages_[i].missing) {
+      ++context_.counters.copies_missing;
+      context_.repairs.Add(shard_->id(), {{call_.header.space, pages_[i].offset, entry}});
     }
   }
 

@@ -13,7 +13,7 @@ namespace {
 class MoveJob : public std::enable_shared_from_this<MoveJob> {
  public:
   MoveJob(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-          MoveOptions options, std::function<void(uint64_t)> done)
+          MoveOptions options, std::function<void(const MoveResult&)> done)
       : context_(context),
         shards_(std::move(shards)),
         options_(std::move(options)),
@@ -21,7 +21,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
 
   void NextShard() {
     if (shard_index_ == shards_.size()) {
-      done_(moved_);
+      done_({moved_, !no_room_for_.empty()});
       return;
     }
     sources_ = options_.source(Current());
@@ -223,7 +223,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
   const FrontEndContext context_;
   const std::vector<std::shared_ptr<Shard>> shards_;
   const MoveOptions options_;
-  const std::function<void(uint64_t)> done_;
+  const std::function<void(const MoveResult&)> done_;
   std::vector<NamedEntry> sources_;
   size_t shard_index_ = 0;
   uint64_t moved_ = 0;
@@ -248,7 +248,7 @@ MoveSource AllOf(Tier tier) {
 }
 
 void MovePages(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-               MoveOptions options, std::function<void(uint64_t)> done) {
+               MoveOptions options, std::function<void(const MoveResult&)> done) {
   std::make_shared<MoveJob>(context, std::move(shards), std::move(options), std::move(done))
       ->NextShard();
 }

@@ -25,6 +25,11 @@ struct MoveOptions {
   uint64_t pages_per_second = 0;
 };
 
+struct MoveResult {
+  uint64_t moved = 0;    // pages
+  bool no_room = false;  // some target refused for want of room
+};
+
 // The one mechanism that changes what backs a page without the host noticing: copy as stored, node
 // to node, under a new version; publish only if the whole word is unchanged; retire the old record.
 //
@@ -32,8 +37,8 @@ struct MoveOptions {
 // those of a set, the others of that set stay. A target has its room reserved before a byte is
 // written: a node's Put begins with that. Pages that are being changed meanwhile stay, and those of
 // a shard that is given up; a failed copy leaves the page where it was. Of a page with several
-// copies any sound one will do. `done` gets the pages moved.
+// copies any sound one will do.
 void MovePages(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-               MoveOptions options, std::function<void(uint64_t moved)> done);
+               MoveOptions options, std::function<void(const MoveResult&)> done);
 
 }  // namespace vswap

@@ -77,6 +77,7 @@ void Placement::AddNode(const NodeInfo& info) {
   if (const auto it = table.members.find(info.id); it != table.members.end()) {
     it->second->incarnation = info.incarnation;
     it->second->draining = info.draining;
+    it->second->drain_rate = info.drain_rate;
     return;
   }
   Member& member = state_->members.emplace_back(info);
@@ -174,6 +175,13 @@ std::optional<SetId> Placement::ChooseAsGood(SetId set, Tier tier) const {
 bool Placement::Degraded(SetId set) const {
   const Set* const found = FindSet(set);
   return found != nullptr && Degraded(*found);
+}
+
+bool Placement::OnlyDrains(SetId set) const {
+  const auto kept = std::ranges::count_if(
+      CopiesOf(set), [](const Copy& copy) { return !copy.destroyed() && !copy.member->dead; });
+  const std::optional<Tier> tier = TierOf(set);
+  return tier && static_cast<uint32_t>(kept) >= wanted(*tier);
 }
 
 std::vector<SetId> Placement::DegradedSets() const {

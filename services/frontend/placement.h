@@ -37,6 +37,7 @@ class Placement {
     Incarnation incarnation = 0;
     Node* node = nullptr;
     bool draining = false;
+    uint64_t drain_rate = 0;  // pages a second of the whole cluster; 0: no limit
   };
   struct Member {
     explicit Member(const NodeInfo& info)
@@ -45,7 +46,8 @@ class Placement {
           name(info.name),
           node(info.node),
           incarnation(info.incarnation),
-          draining(info.draining) {}
+          draining(info.draining),
+          drain_rate(info.drain_rate) {}
 
     const NodeId id;
     const Tier tier;
@@ -53,6 +55,7 @@ class Placement {
     Node* const node;
     std::atomic<Incarnation> incarnation;
     std::atomic<bool> draining{false};
+    std::atomic<uint64_t> drain_rate{0};
     // What was last heard of it: hints for Choose, nothing rests on them.
     mutable std::atomic<bool> answers{true};
     mutable std::atomic<bool> dead{false};  // silent for so long that its copies are made anew
@@ -118,6 +121,8 @@ class Placement {
   // Whether the set has fewer lasting copies than are wanted; not one that nobody knows.
   bool Degraded(SetId set) const;
   std::vector<SetId> DegradedSets() const;
+  // Whether it would have as many as are wanted if no node drained.
+  bool OnlyDrains(SetId set) const;
   // These, and those that would be if the nodes that do not answer were dead: a loss more may cost
   // pages.
   std::vector<SetId> SetsAtRisk() const;

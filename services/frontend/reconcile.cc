@@ -31,16 +31,14 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
       done_(std::move(skipped_));
       return;
     }
+    for (const auto& shard : shards_) {
+      shard->ClearSeen();
+      issued_[shard->id()] = shard->next_version();
+    }
     List("");
   }
 
  private:
-  struct Suspect {
-    SpaceId space = 0;
-    Offset offset = 0;
-    Entry entry;
-  };
-
   const Placement::Member& Node() const { return *context_.placement.Find(nodes_.back()); }
 
   void EndNode() {
@@ -119,7 +117,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
       shard->Inspect([&](const EntryTable& table) {
         table.ForEach([&](SpaceId space, Offset offset, const Entry& entry) {
           if (entry.word.stored() && !entry.companion.seen() &&
-              entry.word.version() < shard->first_version() &&
+              entry.word.version() < issued_.at(shard->id()) &&
               std::ranges::find(sets, entry.word.set()) != sets.end()) {
             suspects_[shard->id()].push_back({space, offset, entry});
           }
@@ -129,11 +127,27 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     // The table has no order. In one, a batch holds as many of a space as it may, and equal tables
     // are asked about equally, which the simulation counts on. Taken from the end.
     for (auto& [id, list] : suspects_) {
-      std::ranges::sort(list, std::greater(), [](const Suspect& suspect) {
+      std::ranges::sort(list, std::greater(), [](const NamedEntry& suspect) {
         return std::pair(suspect.space, suspect.offset);
       });
+      if (!RepairAll(id, list)) {
+        skipped_.push_back(Node().id);
+        suspects_.clear();
+        return EndNode();
+      }
     }
     NextSuspects();
+  }
+
+  // Those that have other copies; false where too many wait already.
+  bool RepairAll(ShardId id, const std::vector<NamedEntry>& suspects) {
+    return std::ranges::all_of(suspects, [&](const NamedEntry& suspect) {
+      if (context_.placement.CopiesOf(suspect.entry.word.set()).size() == 1) {
+        return true;
+      }
+      ++context_.counters.copies_missing;
+      return context_.repairs.Add(id, {suspect});
+    });
   }
 
   // Loads the suspects, a batch at a time: the load path finds out what they are and marks the lost
@@ -143,7 +157,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
       return EndNode();
     }
     const ShardId id = suspects_.begin()->first;
-    std::vector<Suspect>& list = suspects_.begin()->second;
+    std::vector<NamedEntry>& list = suspects_.begin()->second;
     LoadCall call;
     call.header.space = list.back().space;
     call.header.shard = id;
@@ -167,7 +181,8 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
   const std::function<void(std::vector<NodeId>)> done_;
   std::vector<NodeId> nodes_;  // still to compare
   std::vector<NodeId> skipped_;
-  std::map<ShardId, std::vector<Suspect>> suspects_;
+  std::map<ShardId, std::vector<NamedEntry>> suspects_;
+  std::map<ShardId, Version> issued_;  // before the node was listed
 };
 
 }  // namespace

@@ -32,7 +32,7 @@ void RedundancyKeeper::Look() {
   }
   JudgeSilence();
   MakeSets();
-  MoveDegraded();
+  Move();
   LookAfter(options_.look);
 }
 
@@ -118,22 +118,83 @@ void RedundancyKeeper::MakeSets() {
                  });
 }
 
-void RedundancyKeeper::MoveDegraded() {
+// One move at a time, of what is most urgent.
+void RedundancyKeeper::Move() {
   {
     MutexLock lock(mutex_);
     if (moving_ || --pause_left_ > 0) {
       return;
     }
   }
+  moving_ = true;
+  if (!MoveDamaged() && !MoveDegraded(false) && !MoveDegraded(true)) {
+    MutexLock lock(mutex_);
+    pause_ = 0;
+    no_room_ = moving_ = false;
+  }
+}
+
+bool RedundancyKeeper::MoveDamaged() {
+  auto pages = std::make_shared<const Repairs::ByShard>(context_.repairs.Take());
+  std::vector<std::shared_ptr<Shard>> shards;
+  for (const auto& [id, of_shard] : *pages) {
+    if (auto shard = context_.shards.Find(id)) {
+      shards.push_back(std::move(shard));
+    }
+  }
+  if (shards.empty()) {
+    context_.repairs.Done();
+    return false;
+  }
+  MovePages(context_, std::move(shards),
+            {.source =
+                 [pages](Shard& shard) {
+                   std::vector<NamedEntry> entries;
+                   for (const Repairs::Page& page : pages->at(shard.id())) {
+                     entries.push_back(page.entry);
+                   }
+                   return entries;
+                 },
+             .target = [self = shared_from_this()](SetId from) -> std::optional<SetId> {
+               const Placement& placement = self->context_.placement;
+               const std::optional<Tier> tier = placement.TierOf(from);
+               return tier && !self->stopped_ ? placement.ChooseAsGood(from, *tier) : std::nullopt;
+             },
+             .pages_per_second = options_.pages_per_second},
+            [self = shared_from_this(), pages](const MoveResult& result) {
+              self->context_.counters.repaired += result.moved;
+              self->EndRepairs(*pages);
+              self->EndMove(result);
+            });
+  return true;
+}
+
+// Those that are as they were are tried again.
+void RedundancyKeeper::EndRepairs(const Repairs::ByShard& pages) {
+  context_.repairs.Done();
+  for (const auto& [id, of_shard] : pages) {
+    const auto shard = context_.shards.Find(id);
+    for (const Repairs::Page& page : of_shard) {
+      const NamedEntry& damaged = page.entry;
+      if (shard != nullptr &&
+          shard->Lookup(damaged.space, damaged.offset).word == damaged.entry.word) {
+        context_.repairs.Add(id, {damaged, page.tries + 1});
+      }
+    }
+  }
+}
+
+bool RedundancyKeeper::MoveDegraded(bool draining) {
   const Placement& placement = context_.placement;
   std::vector<SetId> movable = placement.DegradedSets();
-  std::erase_if(movable, [&](SetId set) { return !placement.ChooseBetter(set); });
+  std::erase_if(movable, [&](SetId set) {
+    return placement.OnlyDrains(set) != draining || !placement.ChooseBetter(set);
+  });
   std::vector<std::shared_ptr<Shard>> shards = context_.shards.All();
   std::erase_if(shards, [&](const auto& shard) { return shard->PagesOn(movable) == 0; });
   if (shards.empty()) {
-    return;
+    return false;
   }
-  moving_ = true;
   MovePages(
       context_, std::move(shards),
       {.source =
@@ -143,19 +204,63 @@ void RedundancyKeeper::MoveDegraded() {
              return entries;
            },
        .target =
-           [self = shared_from_this(), &placement](SetId from) {
-             return self->stopped_ ? std::nullopt : placement.ChooseBetter(from);
+           [self = shared_from_this(), &placement, draining](SetId from) {
+             // It may have been told to stop meanwhile, or something may be more urgent.
+             const bool go_on = !self->stopped_ && (!draining || placement.OnlyDrains(from));
+             return go_on ? placement.ChooseBetter(from) : std::nullopt;
            },
-       .pages_per_second = options_.pages_per_second},
-      [self = shared_from_this()](uint64_t moved) { self->EndMove(moved); });
+       .pages_per_second = draining ? DrainRate() : options_.pages_per_second},
+      [self = shared_from_this()](const MoveResult& result) {
+        self->context_.counters.rebuilt += result.moved;
+        self->EndMove(result);
+      });
+  return true;
 }
 
-void RedundancyKeeper::EndMove(uint64_t moved) {
-  context_.counters.rebuilt += moved;
+// This front-end's part of the lowest rate that an operator gave.
+uint64_t RedundancyKeeper::DrainRate() const {
+  uint64_t rate = options_.pages_per_second;
+  const size_t front_ends =
+      options_.front_ends == nullptr ? 1 : std::max<size_t>(1, options_.front_ends());
+  for (const Placement::Member* member : context_.placement.Members()) {
+    const uint64_t limit = member->drain_rate;
+    if (member->draining && limit != 0) {
+      rate = std::min(rate, std::max<uint64_t>(1, limit / front_ends));
+    }
+  }
+  return rate;
+}
+
+void RedundancyKeeper::EndMove(const MoveResult& result) {
   MutexLock lock(mutex_);
-  pause_ = moved > 0 ? 0 : std::clamp(2 * pause_, 1, kPauseMax);
+  pause_ = result.moved == 0 ? std::clamp(2 * pause_, 1, kPauseMax) : 0;
   pause_left_ = pause_;
+  no_room_ = result.no_room;
   moving_ = false;
+}
+
+std::string RedundancyKeeper::WaitsFor() const {
+  const Placement& placement = context_.placement;
+  const std::vector<SetId> degraded = placement.DegradedSets();
+  const auto shards = context_.shards.All();
+  const auto pages_on = [&](const std::vector<SetId>& sets) {
+    return std::ranges::any_of(shards, [&](const auto& shard) { return shard->PagesOn(sets) > 0; });
+  };
+  if (!pages_on(degraded)) {
+    return "";
+  }
+  {
+    MutexLock lock(mutex_);
+    if (no_room_) {
+      return "room: the other nodes are full";
+    }
+  }
+  for (const SetId set : degraded) {
+    if (pages_on({set}) && !placement.ChooseBetter(set)) {
+      return "nodes: there are too few on other machines for as many copies as are wanted";
+    }
+  }
+  return "";
 }
 
 }  // namespace vswap

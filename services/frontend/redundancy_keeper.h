@@ -3,6 +3,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "services/common/mutex.h"
@@ -12,10 +13,11 @@
 
 namespace vswap {
 
-// Gives pages the copies that are wanted: those on sets with too few lasting copies (see Placement)
-// are moved to sets that have more, as soon as there are such. That is rebuild, after a node died
-// or came back empty; drain, where a node is to be emptied; and repair of what was stored with
-// fewer copies.
+// Gives pages the copies that are wanted. First those of which a copy was found missing or damaged
+// (Repairs) are moved to any set as good. Then those on sets with too few lasting copies (see
+// Placement) are moved to sets that have more, as soon as there are such: that is rebuild, after a
+// node died or came back empty, and repair of what was stored with fewer copies. Last, drain: those
+// on nodes that are to be emptied, at the rate that the operator gave.
 //
 // A node is dead once it was silent for `silent_looks_max` looks, unless so many are that it is
 // more likely this front-end that hears nothing: of at least four living nodes of a tier, more than
@@ -31,6 +33,8 @@ class RedundancyKeeper : public std::enable_shared_from_this<RedundancyKeeper> {
     Duration look = std::chrono::seconds(1);
     int silent_looks_max = 5;
     uint64_t pages_per_second = 20000;
+    // Front-ends that share the rate of a drain.
+    std::function<size_t()> front_ends = nullptr;  // null: one
   };
 
   RedundancyKeeper(const Options& options, const FrontEndContext& context, Coordinator& coordinator)
@@ -39,6 +43,8 @@ class RedundancyKeeper : public std::enable_shared_from_this<RedundancyKeeper> {
   void Start() { LookAfter(options_.look); }
   // The batch that is being moved goes on.
   void Stop() { stopped_ = true; }
+  // Why degraded pages are not moved now; empty: nothing keeps them.
+  std::string WaitsFor() const;
 
  private:
   struct Heard {
@@ -51,8 +57,13 @@ class RedundancyKeeper : public std::enable_shared_from_this<RedundancyKeeper> {
   void Ask(const Placement::Member& member);
   void JudgeSilence();
   void MakeSets();
-  void MoveDegraded();
-  void EndMove(uint64_t moved);
+  void Move();
+  bool MoveDamaged();
+  void EndRepairs(const Repairs::ByShard& pages);
+  // Pages of sets that have too few lasting copies even if no node drained, or only of the others.
+  bool MoveDegraded(bool draining);
+  uint64_t DrainRate() const;
+  void EndMove(const MoveResult& result);
 
   const Options options_;
   const FrontEndContext context_;
@@ -60,12 +71,13 @@ class RedundancyKeeper : public std::enable_shared_from_this<RedundancyKeeper> {
   std::atomic<bool> stopped_{false};
   std::atomic<bool> moving_{false};
   std::atomic<bool> making_sets_{false};
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::map<const Placement::Member*, Heard> heard_ GUARDED_BY(mutex_);
   // Those that have formed all the sets they can.
   std::vector<PresentNode> settled_ GUARDED_BY(mutex_);
-  int pause_ GUARDED_BY(mutex_) = 0;       // looks to wait after a move without success
-  int pause_left_ GUARDED_BY(mutex_) = 0;  // of them
+  int pause_ GUARDED_BY(mutex_) = 0;         // looks to wait after a move without success
+  int pause_left_ GUARDED_BY(mutex_) = 0;    // of them
+  bool no_room_ GUARDED_BY(mutex_) = false;  // found by the last move
 };
 
 }  // namespace vswap

@@ -184,6 +184,11 @@ class Shard : public std::enable_shared_from_this<Shard> {
   bool MayBeNamed(const PageName& name, const std::function<bool(SetId)>& keeps) const;
   // Versions below it were issued before this epoch.
   Version first_version() const { return first_version_; }
+  // Versions from it on were not issued yet.
+  Version next_version() const {
+    MutexLock lock(mutex_);
+    return next_version_;
+  }
 
   uint64_t overtaken_total() const { return overtaken_; }
   ShardId id() const { return options_.id; }

@@ -5,6 +5,7 @@
 #include "services/cluster/await.h"
 #include "services/common/process_usage.h"
 #include "services/common/version.h"
+#include "services/frontend/cluster_report.h"
 
 namespace vswap {
 namespace {
@@ -61,6 +62,9 @@ v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end) {
   v1::GetStatusResponse report;
   report.set_version(kVersionText);
   report.set_reconciled(front_end.reconciled());
+  report.set_degraded_pages(front_end.degraded_pages());
+  report.set_degraded_shards(static_cast<uint32_t>(front_end.shards_degraded()));
+  report.set_waits_for(front_end.WaitsFor());
   *report.mutable_process() = OwnProcessStatus();
   const std::map<SpaceId, SpaceCounts> counts = front_end.Counts();
   const StatusOr<std::vector<SpaceInfo>> spaces = AwaitFor<std::vector<SpaceInfo>>(
@@ -72,15 +76,8 @@ v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end) {
       *report.add_spaces() = ToStatus(space, it == counts.end() ? SpaceCounts{} : it->second);
     }
   }
-  for (const Placement::Member* member : front_end.placement().Members()) {
-    const StatusOr<NodeStatistics> statistics = AwaitFor<NodeStatistics>(
-        kWaitMax,
-        [&](Callback<NodeStatistics> done) { member->node->Statistics(std::move(done)); });
-    if (statistics.ok()) {
-      v1::NodeStatus& node = *report.add_nodes();
-      node = ToNodeStatus(member->id, member->tier, member->name, *statistics);
-      node.set_draining(member->draining);
-    }
+  for (v1::NodeStatus& node : AskNodes(front_end.placement())) {
+    *report.add_nodes() = std::move(node);
   }
   return report;
 }

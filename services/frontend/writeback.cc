@@ -82,7 +82,7 @@ void Writeback::Decide(const Fills& fills) {
                  },
              .target = [&placement = context_.placement](
                            SetId set) { return placement.ChooseAsGood(set, Tier::kPhysical); }},
-            [self = shared_from_this()](uint64_t moved) { self->End(moved); });
+            [self = shared_from_this()](const MoveResult& result) { self->End(result.moved); });
 }
 
 void Writeback::End(uint64_t moved) {
