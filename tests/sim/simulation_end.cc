@@ -89,37 +89,41 @@ void Simulation::End() {
   }
 }
 
-// Each node holds what entries name there, and nothing else.
 void Simulation::CompareNodes(FrontEnd& front_end) {
-  std::map<SetId, std::set<PageName>> named;
-  std::map<SetId, std::set<PageName>> lost;
+  for (const auto& server : servers_) {
+    CompareNode(front_end, *server);
+  }
+}
+
+// It holds what entries name there, and nothing else.
+void Simulation::CompareNode(FrontEnd& front_end, SimServer& server) {
+  const std::vector<SetId> sets = front_end.placement().SetsWith(server.info.id);
+  std::set<PageName> named;
+  std::set<PageName> lost;
   for (const auto& shard : front_end.shards()) {
     shard->Inspect([&](const EntryTable& table) {
       table.ForEach([&](SpaceId space, Offset offset, const Entry& entry) {
-        const PageName name{space, offset, entry.word.version()};
-        if (entry.word.stored()) {
-          named[entry.word.set()].insert(name);
-        } else if (entry.word.kind() == Backing::kLost) {
-          lost[entry.word.set()].insert(name);
+        if (std::ranges::find(sets, entry.word.set()) != sets.end()) {
+          const bool is_lost = entry.word.kind() == Backing::kLost;
+          (is_lost ? lost : named).insert({space, offset, entry.word.version()});
         }
       });
     });
   }
-  for (const auto& server : servers_) {
-    const SetId set = SetOf(*server);
-    const std::vector<PageName> names = server->memory.Names();
-    const std::set<PageName> held(names.begin(), names.end());
-    for (const PageName& name : held) {
-      if (!named[set].contains(name) && !lost[set].contains(name)) {
-        Wrong(server->process.name() + " holds a page of space " + std::to_string(name.space) +
-              " offset " + std::to_string(name.offset) + " that no entry names");
-      }
+  const auto describe = [](const PageName& name) {
+    return " page of space " + std::to_string(name.space) + " offset " +
+           std::to_string(name.offset) + " version " + std::to_string(name.version);
+  };
+  const std::vector<PageName> names = server.memory.Names();
+  const std::set<PageName> held(names.begin(), names.end());
+  for (const PageName& name : held) {
+    if (!named.contains(name) && !lost.contains(name)) {
+      Wrong(server.process.name() + " holds a" + describe(name) + " that no entry names");
     }
-    for (const PageName& name : named[set]) {
-      if (!held.contains(name)) {
-        Wrong(server->process.name() + " does not hold the page of space " +
-              std::to_string(name.space) + " offset " + std::to_string(name.offset));
-      }
+  }
+  for (const PageName& name : named) {
+    if (!held.contains(name)) {
+      Wrong(server.process.name() + " does not hold the" + describe(name));
     }
   }
 }
