@@ -130,10 +130,16 @@ class Simulation {
   void Quiet();
   void End();
   void Await(const char* what, const std::function<bool()>& done);
-  void CompareNodes(FrontEnd& front_end);
+  void TakeAllOver(Member& member);
+  void AwaitRest(SimFrontEnd& front_end);
+  void AwaitAnswers(const char* what, const std::vector<SimClient*>& clients);
+  void LoadAll(const std::vector<SimClient*>& clients);
+  void Compare(SimFrontEnd& front_end);
   void CompareNode(FrontEnd& front_end, SimServer& server);
   void CheckTables(FrontEnd& front_end);
-  void FailOne(SimFrontEnd& front_end, const std::vector<SimClient*>& clients);
+  bool MayFail(FrontEnd& front_end, const SimServer& server);
+  void Fail(SimServer& server);
+  void GoOn(SimServer& server);
   void NotePut(const PutPage& page);
   void NoteDestroyed(SimServer& server, const PageName& name);
   void NoteCounters(const FrontEndCounters& counters);

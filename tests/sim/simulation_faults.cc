@@ -173,7 +173,10 @@ void Simulation::CrashServer() {
   SimServer& server = AnyServer();
   network_.Note("server killed", server.process.name());
   server.process.SetDown(true);
-  world_.PostAfter(Below(Millis(300)), [&server] { server.process.SetDown(false); });
+  world_.PostAfter(Below(Millis(300)), [this, &server] {
+    server.process.SetDown(false);
+    Register(server);
+  });
 }
 
 void Simulation::StopServer() {
