@@ -122,16 +122,26 @@ SimFrontEnd::SimFrontEnd(const Cluster& cluster, std::string id, uint64_t proces
 SimFrontEnd::~SimFrontEnd() { Kill(); }
 
 void SimFrontEnd::MakeNodes() {
+  std::vector<Node*> nodes;
   for (SimServer* server : cluster_.servers) {
     nodes_.push_back(
         std::make_unique<SimNode>(cluster_.network, process_, *server, cluster_.on_put));
-    Directory::Calls calls{nodes_.back().get(), nullptr};
-    if (server->info.tier == Tier::kPhysical) {
-      auto log = MakeLog(*server);
-      calls.log = log.get();
-      logs_.push_back(std::move(log));
+    nodes.push_back(nodes_.back().get());
+  }
+  for (auto& planted : PlantAtNodes(cluster_.bug, nodes, [this](NodeId node) {
+         return front_end_->placement().Find(node)->incarnation.load();
+       })) {
+    nodes[nodes_.size() - nodes.size()] = planted.get();
+    nodes_.push_back(std::move(planted));
+  }
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    SimServer& server = *cluster_.servers[i];
+    TableLog* log = nullptr;
+    if (server.info.tier == Tier::kPhysical) {
+      logs_.push_back(MakeLog(server));
+      log = logs_.back().get();
     }
-    directory_->Add(server->info.id, calls);
+    directory_->Add(server.info.id, {nodes[i], log});
   }
 }
 
