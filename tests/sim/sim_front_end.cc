@@ -200,7 +200,10 @@ void SimFrontEnd::Join(std::function<void(Status)> done) {
   const auto watch = [this](const char* prefix) {
     return coordinator_.Watch(
         prefix, 0,
-        {.on_events = [this](const std::vector<WatchEvent>&) { RefreshUntilDone(); },
+        {.on_events =
+             [this](const std::vector<WatchEvent>&) {
+               process_.PostAfter(cluster_.news_late, [this] { RefreshUntilDone(); });
+             },
          .on_resync = [this](const std::vector<KeyValue>&, uint64_t) { RefreshUntilDone(); }});
   };
   watches_ = {watch(kNodesPrefix), watch(kSetsPrefix)};

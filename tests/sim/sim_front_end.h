@@ -32,6 +32,7 @@ class SimFrontEnd {
     std::optional<Writeback::Options> writeback;
     Duration lease{};
     Duration look{};
+    Duration news_late{};  // until a change of nodes or sets is known
     PlantedBug bug = PlantedBug::kNone;
     // Called on arrival at a server.
     std::function<void(const PutPage&)> on_put;

@@ -123,6 +123,7 @@ SimFrontEnd::Cluster Simulation::MakeCluster() {
                                  .start = 0.6, .end = 0.3, .interval = Millis(20)}),
           .lease = Millis(100 + random_.Below(300)),
           .look = Millis(10 + random_.Below(50)),
+          .news_late = random_.Below(3) == 0 ? Below(Millis(1500)) : Duration(0),
           .bug = bug_,
           .on_put = [this](const PutPage& page) { NotePut(page); },
           .find = [this](const std::string& address) { return Find(address); }};

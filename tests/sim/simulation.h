@@ -102,6 +102,9 @@ class Simulation {
   std::vector<SimProcess*> Processes();
 
   // --- Servers and ways.
+  uint32_t CopiesOn(Tier tier) const {
+    return tier == Tier::kCompressed ? shape_.compressed_copies : shape_.physical_copies;
+  }
   SimServer& AnyServer() { return *servers_[random_.Below(servers_.size())]; }
   void CrashServer();
   void StopServer();
@@ -112,7 +115,7 @@ class Simulation {
   // Waits until the coordinator can be reached.
   void Register(SimServer& server);
   void JoinSets(SimServer& server);
-  void TellDraining(SimServer& server);
+  void SetDraining(SimServer& server, bool draining);
   void AtCoordinator(std::function<void(Coordinator&)> change);
   std::vector<NodeId> NodesOf(SetId set);
   // Whether its logs are elsewhere as well.
@@ -137,6 +140,7 @@ class Simulation {
   void Compare(SimFrontEnd& front_end);
   void CompareNode(FrontEnd& front_end, SimServer& server);
   void CheckTables(FrontEnd& front_end);
+  bool MayBeEmptied(SimServer& server);
   bool MayFail(FrontEnd& front_end, const SimServer& server);
   void Fail(SimServer& server);
   void GoOn(SimServer& server);

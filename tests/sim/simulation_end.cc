@@ -57,6 +57,11 @@ void Simulation::End() {
   AwaitAnswers("the spaces are open", last);
   LoadAll(last);
   Compare(*last_member.now);
+  if (SimServer& drained = AnyServer(); !failed() && MayBeEmptied(drained)) {
+    SetDraining(drained, true);
+    Await("a server that drains is empty", [&] { return drained.memory.Names().empty(); });
+    SetDraining(drained, false);
+  }
   SimServer& failing = AnyServer();
   if (!failed() && MayFail(last_member.now->front_end(), failing)) {
     Fail(failing);
@@ -126,6 +131,16 @@ void Simulation::Compare(SimFrontEnd& front_end) {
     }
     CheckTables(front_end.front_end());
   }
+}
+
+// Whether others can keep all that it has. A damaged record stays where it is.
+bool Simulation::MayBeEmptied(SimServer& server) {
+  const auto others = std::ranges::count_if(servers_, [&](const auto& other) {
+    return other.get() != &server && other->info.tier == server.info.tier;
+  });
+  return !shape_.small && others >= CopiesOn(server.info.tier) &&
+         std::ranges::all_of(server.memory.Names(),
+                             [this](const PageName& name) { return copies_.IsWhole(name); });
 }
 
 // --- One more failure, of a cluster that has recovered from all before it.

@@ -259,12 +259,8 @@ void Simulation::EstrangeServer() {
 void Simulation::DrainServer() {
   SimServer& server = AnyServer();
   network_.Note("server drained", server.process.name());
-  server.info.draining = true;
-  TellDraining(server);
-  world_.PostAfter(Below(Millis(1500)), [this, &server] {
-    server.info.draining = false;
-    TellDraining(server);
-  });
+  SetDraining(server, true);
+  world_.PostAfter(Below(Millis(1500)), [this, &server] { SetDraining(server, false); });
 }
 
 // --- What the coordinator is told of servers.
@@ -304,7 +300,8 @@ void Simulation::JoinSets(SimServer& server) {
   });
 }
 
-void Simulation::TellDraining(SimServer& server) {
+void Simulation::SetDraining(SimServer& server, bool draining) {
+  server.info.draining = draining;
   AtCoordinator([&server](Coordinator& coordinator) {
     v1::NodeRecord record = **FindNode(coordinator, server.info.name);
     record.set_draining(server.info.draining);
