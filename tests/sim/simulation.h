@@ -136,6 +136,7 @@ class Simulation {
   void TakeAllOver(Member& member);
   void AwaitRest(SimFrontEnd& front_end);
   void AwaitAnswers(const char* what, const std::vector<SimClient*>& clients);
+  void StoreAll(const std::vector<SimClient*>& clients);
   void LoadAll(const std::vector<SimClient*>& clients);
   void Compare(SimFrontEnd& front_end);
   void CompareNode(FrontEnd& front_end, SimServer& server);

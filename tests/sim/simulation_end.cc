@@ -66,6 +66,7 @@ void Simulation::End() {
   if (!failed() && MayFail(last_member.now->front_end(), failing)) {
     Fail(failing);
     LoadAll(last);
+    StoreAll(last);
     GoOn(failing);
     TakeAllOver(last_member);  // and so finds what the failure has left behind
     Compare(*last_member.now);
@@ -106,6 +107,16 @@ void Simulation::AwaitAnswers(const char* what, const std::vector<SimClient*>& c
     return std::ranges::all_of(
         clients, [](SimClient* client) { return client->attached() && client->idle(); });
   });
+}
+
+void Simulation::StoreAll(const std::vector<SimClient*>& clients) {
+  if (shape_.small || failed()) {
+    return;  // there may be no room for them
+  }
+  for (SimClient* client : clients) {
+    client->StoreAll();
+  }
+  AwaitAnswers("all slots are stored to", clients);
 }
 
 void Simulation::LoadAll(const std::vector<SimClient*>& clients) {

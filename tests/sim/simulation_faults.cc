@@ -195,16 +195,20 @@ void Simulation::NoteDestroyed(SimServer& server, const PageName& name) {
 }
 
 bool Simulation::MayLose(const SimServer& server) {
+  const auto here = [&](const v1::LogReplica& replica) { return replica.node() == server.info.id; };
+  const auto sound_elsewhere = [&](const v1::LogReplica& replica) {
+    return replica.full() && !here(replica) &&
+           servers_[replica.node() - 1]->info.incarnation == replica.incarnation();
+  };
   bool may = true;
   coordinator_.memory.List("shards/", [&](const StatusOr<std::vector<KeyValue>>& found) {
     may = found->size() == shape_.shard_count;
     for (const KeyValue& entry : *found) {
       v1::ShardRecord record;
+      // Where one replica is enough, the other one may be about to go.
       may = may && record.ParseFromString(entry.value) &&
-            std::ranges::any_of(record.replicas(), [&](const v1::LogReplica& replica) {
-              return replica.full() && replica.node() != server.info.id &&
-                     servers_[replica.node() - 1]->info.incarnation == replica.incarnation();
-            });
+            std::ranges::any_of(record.replicas(), sound_elsewhere) &&
+            (shape_.log_replicas > 1 || std::ranges::none_of(record.replicas(), here));
     }
   });
   return may;
