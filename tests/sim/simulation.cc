@@ -115,7 +115,7 @@ SimFrontEnd::Cluster Simulation::MakeCluster() {
           .servers = servers,
           .compressed_copies = shape_.compressed_copies,
           .physical_copies = shape_.physical_copies,
-          .redundancy = {.look = Millis(40 + random_.Below(160)),
+          .redundancy = {.look = Millis(40 + random_.Below(random_.Below(2) == 0 ? 80 : 400)),
                          .silent_looks_max = static_cast<int>(1 + random_.Below(5))},
           .writeback = random_.Below(2) == 0
                            ? std::nullopt
