@@ -368,8 +368,11 @@ class ByNameNode : public PassingNode {
 class SatisfiedNode : public PassingNode {
  public:
   SatisfiedNode(Node& node, std::shared_ptr<OwnersCalls> calls,
-                std::function<Incarnation()> registered)
-      : PassingNode(node), calls_(std::move(calls)), registered_(std::move(registered)) {}
+                std::function<Incarnation()> registered, Executor& executor)
+      : PassingNode(node),
+        calls_(std::move(calls)),
+        registered_(std::move(registered)),
+        executor_(executor) {}
 
   void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override {
     std::vector<PageName> names;
@@ -378,12 +381,19 @@ class SatisfiedNode : public PassingNode {
       names.push_back(page.name);
     }
     PassingNode::Put(std::move(pages), lane,
-                     [this, names, done = std::move(done)](StatusOr<PutReply> reply) {
-                       done(reply.ok() ? Note(names, *std::move(reply)) : Pretend(names, reply));
+                     [this, names, done = std::move(done)](const StatusOr<PutReply>& reply) {
+                       if (reply.ok()) {
+                         return done(Note(names, *reply));
+                       }
+                       // The other node may not have answered yet.
+                       executor_.PostAfter(
+                           kPatience, [this, names, done, reply] { done(Pretend(names, reply)); });
                      });
   }
 
  private:
+  static constexpr Duration kPatience = std::chrono::milliseconds(10);
+
   PutReply Note(const std::vector<PageName>& names, PutReply reply) {
     for (size_t i = 0; i < names.size() && i < reply.pages.size(); ++i) {
       if (reply.pages[i].code == PageCode::kOk) {
@@ -406,6 +416,7 @@ class SatisfiedNode : public PassingNode {
 
   const std::shared_ptr<OwnersCalls> calls_;
   const std::function<Incarnation()> registered_;
+  Executor& executor_;
 };
 
 // Whoever answers is the one that is registered.
@@ -493,7 +504,7 @@ void PlantAtServers(PlantedBug bug, const std::vector<SimServer*>& servers, uint
 
 std::vector<std::unique_ptr<Node>> PlantAtNodes(
     PlantedBug bug, const std::vector<Node*>& nodes,
-    const std::function<Incarnation(NodeId)>& registered) {
+    const std::function<Incarnation(NodeId)>& registered, Executor& executor) {
   const auto calls = std::make_shared<OwnersCalls>();
   calls->nodes = nodes;
   std::vector<std::unique_ptr<Node>> planted;
@@ -509,7 +520,8 @@ std::vector<std::unique_ptr<Node>> PlantAtNodes(
         planted.push_back(std::make_unique<ByNameNode>(*nodes[i], calls));
         break;
       case PlantedBug::kOneCopyAcknowledged:
-        planted.push_back(std::make_unique<SatisfiedNode>(*nodes[i], calls, registered_here));
+        planted.push_back(
+            std::make_unique<SatisfiedNode>(*nodes[i], calls, registered_here, executor));
         break;
       case PlantedBug::kUnknownIncarnationBelieved:
         planted.push_back(std::make_unique<BelievedNode>(*nodes[i], registered_here));

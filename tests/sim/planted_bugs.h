@@ -68,7 +68,7 @@ void PlantAtServers(PlantedBug bug, const std::vector<SimServer*>& servers, uint
 // `registered`: the incarnation that the owner knows of. Ends with the owner.
 std::vector<std::unique_ptr<Node>> PlantAtNodes(
     PlantedBug bug, const std::vector<Node*>& nodes,
-    const std::function<Incarnation(NodeId)>& registered);
+    const std::function<Incarnation(NodeId)>& registered, Executor& executor);
 
 // What an owner writes to in place of `log`; null where the bug is elsewhere. Ends with the owner.
 std::unique_ptr<TableLog> PlantAtOwner(PlantedBug bug, TableLog& log, Executor& executor);

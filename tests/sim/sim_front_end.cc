@@ -128,9 +128,10 @@ void SimFrontEnd::MakeNodes() {
         std::make_unique<SimNode>(cluster_.network, process_, *server, cluster_.on_put));
     nodes.push_back(nodes_.back().get());
   }
-  for (auto& planted : PlantAtNodes(cluster_.bug, nodes, [this](NodeId node) {
-         return front_end_->placement().Find(node)->incarnation.load();
-       })) {
+  const auto registered = [this](NodeId node) {
+    return front_end_->placement().Find(node)->incarnation.load();
+  };
+  for (auto& planted : PlantAtNodes(cluster_.bug, nodes, registered, process_)) {
     nodes[nodes_.size() - nodes.size()] = planted.get();
     nodes_.push_back(std::move(planted));
   }
