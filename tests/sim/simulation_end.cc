@@ -55,6 +55,7 @@ void Simulation::End() {
   LoadAll(last);
   Compare(*last_member.now);
   if (SimServer& drained = AnyServer(); !failed() && MayBeEmptied(drained)) {
+    network_.Note("server emptied", drained.process.name());
     SetDraining(drained, true);
     Await("a server that drains is empty", [&] { return drained.memory.Names().empty(); });
     SetDraining(drained, false);

@@ -295,10 +295,8 @@ void Simulation::Register(SimServer& server) {
 
 void Simulation::JoinSets(SimServer& server) {
   AtCoordinator([this, &server](Coordinator& coordinator) {
-    const uint32_t copies =
-        server.info.tier == Tier::kCompressed ? shape_.compressed_copies : shape_.physical_copies;
     const auto node = FindNode(coordinator, server.info.name);
-    if (!vswap::JoinSets(coordinator, **node, copies).ok()) {
+    if (!vswap::JoinSets(coordinator, **node, CopiesOn(server.info.tier)).ok()) {
       Wrong(server.info.name + " could not join sets");
     }
   });
