@@ -31,7 +31,7 @@ class PassingNode : public Node {
   }
   void Statistics(Callback<NodeStatistics> done) override { node_.Statistics(std::move(done)); }
 
- private:
+ protected:
   Node& node_;
 };
 
@@ -287,6 +287,165 @@ class HastyLog : public PassingLog {
   std::map<ShardId, Queue> queues_;
 };
 
+// What an owner knows of its calls to nodes.
+struct OwnersCalls {
+  std::vector<Node*> nodes;
+  std::map<PageName, std::map<Node*, int>> puts;         // how often each node was told to keep it
+  std::map<PageName, std::map<Node*, PutOutcome>> kept;  // and has answered that it does
+  std::set<std::pair<PageName, Node*>> listed;           // in its inventory
+};
+
+void DeleteAt(Node& node, const PageName& name) {
+  node.Delete({name}, [](const StatusOr<Incarnation>&) {});
+}
+
+// A page was put to a node twice: to a set that did not keep it, and to another one. What is
+// deleted then where the first one only has it, is deleted here too.
+class LeftoverNode : public PassingNode {
+ public:
+  LeftoverNode(Node& node, std::shared_ptr<OwnersCalls> calls)
+      : PassingNode(node), calls_(std::move(calls)) {}
+
+  void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override {
+    for (const PutPage& page : pages) {
+      ++calls_->puts[page.name][&node_];
+    }
+    PassingNode::Put(std::move(pages), lane, std::move(done));
+  }
+  void Delete(std::vector<PageName> names, Callback<Incarnation> done) override {
+    for (const PageName& name : names) {
+      for (Node* node : calls_->nodes) {
+        const auto puts = calls_->puts.find(name);
+        if (puts != calls_->puts.end() && puts->second[node] > 1) {
+          DeleteAt(*node, name);
+        }
+      }
+    }
+    PassingNode::Delete(std::move(names), std::move(done));
+  }
+
+ private:
+  const std::shared_ptr<OwnersCalls> calls_;
+};
+
+// Deletes what was found in an inventory everywhere, unless this owner has put it.
+class ByNameNode : public PassingNode {
+ public:
+  ByNameNode(Node& node, std::shared_ptr<OwnersCalls> calls)
+      : PassingNode(node), calls_(std::move(calls)) {}
+
+  void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override {
+    for (const PutPage& page : pages) {
+      calls_->puts[page.name];
+    }
+    PassingNode::Put(std::move(pages), lane, std::move(done));
+  }
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
+    PassingNode::Inventory(std::move(cursor), limit,
+                           [this, done = std::move(done)](StatusOr<InventoryReply> reply) {
+                             for (size_t i = 0; reply.ok() && i < reply->names.size(); ++i) {
+                               calls_->listed.insert({reply->names[i], &node_});
+                             }
+                             done(std::move(reply));
+                           });
+  }
+  void Delete(std::vector<PageName> names, Callback<Incarnation> done) override {
+    for (const PageName& name : names) {
+      for (Node* node : calls_->nodes) {
+        if (calls_->listed.contains({name, &node_}) && !calls_->puts.contains(name)) {
+          DeleteAt(*node, name);
+        }
+      }
+    }
+    PassingNode::Delete(std::move(names), std::move(done));
+  }
+
+ private:
+  const std::shared_ptr<OwnersCalls> calls_;
+};
+
+// Says that it has kept what another node has, of a set of two that a page was put to.
+class SatisfiedNode : public PassingNode {
+ public:
+  SatisfiedNode(Node& node, std::shared_ptr<OwnersCalls> calls,
+                std::function<Incarnation()> registered, Executor& executor)
+      : PassingNode(node),
+        calls_(std::move(calls)),
+        registered_(std::move(registered)),
+        executor_(executor) {}
+
+  void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override {
+    std::vector<PageName> names;
+    for (const PutPage& page : pages) {
+      ++calls_->puts[page.name][&node_];
+      names.push_back(page.name);
+    }
+    PassingNode::Put(std::move(pages), lane,
+                     [this, names, done = std::move(done)](const StatusOr<PutReply>& reply) {
+                       if (reply.ok()) {
+                         return done(Note(names, *reply));
+                       }
+                       // The other node may not have answered yet.
+                       executor_.PostAfter(
+                           kPatience, [this, names, done, reply] { done(Pretend(names, reply)); });
+                     });
+  }
+
+ private:
+  static constexpr Duration kPatience = std::chrono::milliseconds(10);
+
+  PutReply Note(const std::vector<PageName>& names, PutReply reply) {
+    for (size_t i = 0; i < names.size() && i < reply.pages.size(); ++i) {
+      if (reply.pages[i].code == PageCode::kOk) {
+        calls_->kept[names[i]][&node_] = reply.pages[i];
+      }
+    }
+    return reply;
+  }
+  StatusOr<PutReply> Pretend(const std::vector<PageName>& names, StatusOr<PutReply> failed) {
+    PutReply reply{registered_(), {}};
+    for (const PageName& name : names) {
+      const auto& kept = calls_->kept[name];
+      if (kept.size() != 1 || calls_->puts[name].size() != 2) {
+        return failed;
+      }
+      reply.pages.push_back(kept.begin()->second);
+    }
+    return reply;
+  }
+
+  const std::shared_ptr<OwnersCalls> calls_;
+  const std::function<Incarnation()> registered_;
+  Executor& executor_;
+};
+
+// Whoever answers is the one that is registered.
+class BelievedNode : public PassingNode {
+ public:
+  BelievedNode(Node& node, std::function<Incarnation()> registered)
+      : PassingNode(node), registered_(std::move(registered)) {}
+
+  void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override {
+    PassingNode::Put(std::move(pages), lane, Believe(std::move(done)));
+  }
+  void Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) override {
+    PassingNode::Get(std::move(names), lane, Believe(std::move(done)));
+  }
+
+ private:
+  template <typename Reply>
+  Callback<Reply> Believe(Callback<Reply> done) {
+    return [this, done = std::move(done)](StatusOr<Reply> reply) {
+      if (reply.ok()) {
+        reply->incarnation = registered_();
+      }
+      done(std::move(reply));
+    };
+  }
+
+  const std::function<Incarnation()> registered_;
+};
+
 // Answers writes without content before it sends them, and does not look at what becomes of them.
 class ProoflessLog : public PassingLog {
  public:
@@ -341,6 +500,37 @@ void PlantAtServers(PlantedBug bug, const std::vector<SimServer*>& servers, uint
         break;
     }
   }
+}
+
+std::vector<std::unique_ptr<Node>> PlantAtNodes(
+    PlantedBug bug, const std::vector<Node*>& nodes,
+    const std::function<Incarnation(NodeId)>& registered, Executor& executor) {
+  const auto calls = std::make_shared<OwnersCalls>();
+  calls->nodes = nodes;
+  std::vector<std::unique_ptr<Node>> planted;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const auto registered_here = [registered, id = static_cast<NodeId>(i + 1)] {
+      return registered(id);
+    };
+    switch (bug) {
+      case PlantedBug::kLeftoverDeletedEverywhere:
+        planted.push_back(std::make_unique<LeftoverNode>(*nodes[i], calls));
+        break;
+      case PlantedBug::kOrphansByNameOnly:
+        planted.push_back(std::make_unique<ByNameNode>(*nodes[i], calls));
+        break;
+      case PlantedBug::kOneCopyAcknowledged:
+        planted.push_back(
+            std::make_unique<SatisfiedNode>(*nodes[i], calls, registered_here, executor));
+        break;
+      case PlantedBug::kUnknownIncarnationBelieved:
+        planted.push_back(std::make_unique<BelievedNode>(*nodes[i], registered_here));
+        break;
+      default:
+        break;
+    }
+  }
+  return planted;
 }
 
 std::unique_ptr<TableLog> PlantAtOwner(PlantedBug bug, TableLog& log, Executor& executor) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -32,6 +33,15 @@ enum class PlantedBug : uint8_t {
   kDuplicateAppliedTwice,
   // Who may not be the owner any more answers loads from its memory.
   kUnprovenLoads,
+  // What a store has left on a set is deleted on all its nodes, also those of the set that it went
+  // to then.
+  kLeftoverDeletedEverywhere,
+  // Who compares a node's records with its table deletes what it does not name there on all nodes.
+  kOrphansByNameOnly,
+  // A page is put when one of two nodes has it.
+  kOneCopyAcknowledged,
+  // Whoever answers for a node is taken for the incarnation that is registered.
+  kUnknownIncarnationBelieved,
 };
 
 inline const char* Name(PlantedBug bug) {
@@ -43,12 +53,22 @@ inline const char* Name(PlantedBug bug) {
                                            "no proof",
                                            "no fence",
                                            "duplicate applied twice",
-                                           "unproven loads"};
+                                           "unproven loads",
+                                           "leftover deleted everywhere",
+                                           "orphans by name only",
+                                           "one copy acknowledged",
+                                           "unknown incarnation believed"};
   return kNames[static_cast<size_t>(bug)];
 }
 
 // Puts the bug's bodies, if it has any there, in front of the servers. They outlive each other.
 void PlantAtServers(PlantedBug bug, const std::vector<SimServer*>& servers, uint64_t seed);
+
+// What an owner calls in place of the nodes 1, 2, ...; none where the bug is elsewhere.
+// `registered`: the incarnation that the owner knows of. Ends with the owner.
+std::vector<std::unique_ptr<Node>> PlantAtNodes(
+    PlantedBug bug, const std::vector<Node*>& nodes,
+    const std::function<Incarnation(NodeId)>& registered, Executor& executor);
 
 // What an owner writes to in place of `log`; null where the bug is elsewhere. Ends with the owner.
 std::unique_ptr<TableLog> PlantAtOwner(PlantedBug bug, TableLog& log, Executor& executor);

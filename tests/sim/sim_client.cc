@@ -169,6 +169,12 @@ std::vector<Offset> SimClient::PickSlots(bool free_of_changes) {
   return {offsets.begin(), offsets.end()};
 }
 
+void SimClient::StoreAll() {
+  for (const Offset offset : oracle_->SlotsWritten()) {
+    Begin(Kind::kStore, {offset});
+  }
+}
+
 void SimClient::LoadAll() {
   for (const Offset offset : oracle_->SlotsWritten()) {
     Begin(Kind::kLoad, {offset});

@@ -64,7 +64,8 @@ class SimClient {
   }
   // Begins a request; false if too many are under way, or it is not attached.
   bool Issue();
-  // Loads all slots of its space that were ever stored to, or frees them.
+  // Stores to all slots of its space that were ever stored to, loads or frees them.
+  void StoreAll();
   void LoadAll();
   void FreeAll();
   // From now on every page must be answered.

@@ -1,25 +1,77 @@
 #include "tests/sim/sim_front_end.h"
 
-#include <algorithm>
+#include <map>
+
+#include "vswap/v1/cluster.pb.h"
 
 namespace vswap {
+namespace {
 
-// The stores as this process knows them.
-class SimFrontEnd::LogStores : public LogNodes {
+constexpr char kNodesPrefix[] = "nodes/";
+constexpr char kSetsPrefix[] = "sets/";
+constexpr Duration kRefreshRetry = std::chrono::milliseconds(100);
+
+}  // namespace
+
+// Nodes and sets as this process knows them: what its records of the coordinator tell.
+class SimFrontEnd::Directory : public LogNodes {
  public:
-  void Add(const Placement::NodeInfo& info, TableLog* log) {
-    stores_.push_back({info.id, info.incarnation, info.name, "", false, true, log});
-  }
-  void Tell(const Placement::NodeInfo& info) {
-    const auto store = std::ranges::find(stores_, info.id, &Store::node);
-    if (store != stores_.end()) {
-      store->incarnation = info.incarnation;
+  struct Calls {
+    Node* node = nullptr;
+    TableLog* log = nullptr;  // null: not a store
+  };
+  void Add(NodeId id, const Calls& calls) { calls_[id] = calls; }
+  // Whether a node answers is told by it.
+  void Follow(Placement& placement) { placement_ = &placement; }
+
+  void TakeNodes(const std::vector<KeyValue>& entries) {
+    for (const KeyValue& entry : entries) {
+      v1::NodeRecord record;
+      record.ParseFromString(entry.value);
+      Known& known = known_[record.node()];
+      if (entry.revision > known.revision) {
+        known = {record, entry.revision};
+        placement_->AddNode({record.node(), static_cast<Tier>(record.tier()), record.name(),
+                             record.incarnation(), calls_.at(record.node()).node,
+                             record.draining()});
+      }
     }
   }
-  std::vector<Store> Stores() override { return stores_; }
+  void TakeSets(const std::vector<KeyValue>& entries) {
+    for (const KeyValue& entry : entries) {
+      v1::SetRecord record;
+      record.ParseFromString(entry.value);
+      placement_->AddSet(static_cast<SetId>(record.set()), static_cast<Tier>(record.tier()),
+                         {record.nodes().begin(), record.nodes().end()},
+                         {record.incarnations().begin(), record.incarnations().end()});
+    }
+  }
+
+  std::vector<Store> Stores() override {
+    std::vector<Store> stores;
+    for (const auto& [id, known] : known_) {
+      if (TableLog* const log = calls_.at(id).log) {
+        const v1::NodeRecord& record = known.record;
+        stores.push_back({.node = id,
+                          .incarnation = record.incarnation(),
+                          .machine = record.machine(),
+                          .zone = record.zone(),
+                          .draining = record.draining(),
+                          .answers = placement_->Find(id)->answers,
+                          .log = log});
+      }
+    }
+    return stores;
+  }
 
  private:
-  std::vector<Store> stores_;
+  struct Known {
+    v1::NodeRecord record;
+    uint64_t revision = 0;
+  };
+  Placement* placement_ = nullptr;
+  std::map<NodeId, Calls> calls_;
+  std::map<NodeId, Known> known_;
 };
 
 class SimFrontEnd::Others : public Peers {
@@ -53,27 +105,46 @@ SimFrontEnd::SimFrontEnd(const Cluster& cluster, std::string id, uint64_t proces
       handlers_(std::move(handlers)),
       id_(std::move(id)),
       process_(cluster.world, id_ + "#" + std::to_string(process_id), process_id, seed),
-      stores_(std::make_unique<LogStores>()),
+      directory_(std::make_unique<Directory>()),
       others_(std::make_unique<Others>(*this)),
       coordinator_(cluster.network, process_, cluster.coordinator,
                    cluster.bug == PlantedBug::kUnprovenLoads) {
-  for (SimServer* server : cluster_.servers) {
-    nodes_.push_back(
-        std::make_unique<SimNode>(cluster_.network, process_, *server, cluster_.on_put));
-    if (server->info.tier == Tier::kPhysical) {
-      auto log = MakeLog(*server);
-      stores_->Add(server->info, log.get());
-      logs_.push_back(std::move(log));
-    }
-  }
+  MakeNodes();
   front_end_ = std::make_unique<FrontEnd>(FrontEnd::Options{.id = id_,
                                                             .writeback = cluster_.writeback,
                                                             .peers = others_.get(),
-                                                            .clock = &cluster_.world},
-                                          coordinator_, *stores_, MakePlacement(), process_);
+                                                            .clock = &cluster_.world,
+                                                            .redundancy = cluster_.redundancy},
+                                          coordinator_, *directory_, MakePlacement(), process_);
+  directory_->Follow(front_end_->placement());
 }
 
 SimFrontEnd::~SimFrontEnd() { Kill(); }
+
+void SimFrontEnd::MakeNodes() {
+  std::vector<Node*> nodes;
+  for (SimServer* server : cluster_.servers) {
+    nodes_.push_back(
+        std::make_unique<SimNode>(cluster_.network, process_, *server, cluster_.on_put));
+    nodes.push_back(nodes_.back().get());
+  }
+  const auto registered = [this](NodeId node) {
+    return front_end_->placement().Find(node)->incarnation.load();
+  };
+  for (auto& planted : PlantAtNodes(cluster_.bug, nodes, registered, process_)) {
+    nodes[nodes_.size() - nodes.size()] = planted.get();
+    nodes_.push_back(std::move(planted));
+  }
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    SimServer& server = *cluster_.servers[i];
+    TableLog* log = nullptr;
+    if (server.info.tier == Tier::kPhysical) {
+      logs_.push_back(MakeLog(server));
+      log = logs_.back().get();
+    }
+    directory_->Add(server.info.id, {nodes[i], log});
+  }
+}
 
 std::unique_ptr<TableLog> SimFrontEnd::MakeLog(SimServer& server) {
   auto log =
@@ -86,18 +157,57 @@ std::unique_ptr<TableLog> SimFrontEnd::MakeLog(SimServer& server) {
   return planted;
 }
 
-Placement SimFrontEnd::MakePlacement() {
+Placement SimFrontEnd::MakePlacement() const {
   Placement placement;
-  for (size_t i = 0; i < cluster_.servers.size(); ++i) {
-    Placement::NodeInfo info = cluster_.servers[i]->info;
-    info.node = nodes_[i].get();
-    placement.AddNode(info);
-    placement.AddSet(SetOf(*cluster_.servers[i]), info.tier, {info.id});
-  }
+  placement.Want(Tier::kCompressed, cluster_.compressed_copies);
+  placement.Want(Tier::kPhysical, cluster_.physical_copies);
   return placement;
 }
 
+void SimFrontEnd::Refresh(std::function<void(Status)> done) {
+  coordinator_.List(
+      kNodesPrefix, [this, done = std::move(done)](const StatusOr<std::vector<KeyValue>>& nodes) {
+        if (!nodes.ok()) {
+          return done(nodes.status());
+        }
+        directory_->TakeNodes(*nodes);
+        coordinator_.List(kSetsPrefix, [this, done](const StatusOr<std::vector<KeyValue>>& sets) {
+          if (sets.ok()) {
+            directory_->TakeSets(*sets);
+          }
+          done(sets.status());
+        });
+      });
+}
+
+void SimFrontEnd::RefreshUntilDone() {
+  Refresh([this](const Status& status) {
+    if (!status.ok()) {
+      process_.PostAfter(kRefreshRetry, [this] { RefreshUntilDone(); });
+    }
+  });
+}
+
 void SimFrontEnd::Start(std::function<void(Status)> done) {
+  Refresh([this, done = std::move(done)](const Status& status) {
+    if (!status.ok()) {
+      return done(status);
+    }
+    Join(done);
+  });
+}
+
+void SimFrontEnd::Join(std::function<void(Status)> done) {
+  const auto watch = [this](const char* prefix) {
+    return coordinator_.Watch(
+        prefix, 0,
+        {.on_events =
+             [this](const std::vector<WatchEvent>&) {
+               process_.PostAfter(cluster_.news_late, [this] { RefreshUntilDone(); });
+             },
+         .on_resync = [this](const std::vector<KeyValue>&, uint64_t) { RefreshUntilDone(); }});
+  };
+  watches_ = {watch(kNodesPrefix), watch(kSetsPrefix)};
   front_end_->Join(Membership{.address = process_.name(),
                               .process = process_.id(),
                               .machine = id_,
@@ -112,16 +222,8 @@ void SimFrontEnd::Kill() {
     handlers_.on_end(front_end_->counters());
   }
   process_.Kill();
+  watches_ = {};
   front_end_.reset();
-}
-
-void SimFrontEnd::Tell(const Placement::NodeInfo& info) {
-  if (process_.alive()) {
-    process_.Post([this, info] {
-      stores_->Tell(info);
-      front_end_->placement().AddNode(info);
-    });
-  }
 }
 
 }  // namespace vswap

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -24,10 +25,14 @@ class SimFrontEnd {
     ManualExecutor& world;
     SimNetwork& network;
     SimCoordinatorServer& coordinator;
-    std::vector<SimServer*> servers;
+    std::vector<SimServer*> servers;  // node 1, 2, ...
+    uint32_t compressed_copies = 1;
+    uint32_t physical_copies = 1;
+    RedundancyKeeper::Options redundancy;
     std::optional<Writeback::Options> writeback;
     Duration lease{};
     Duration look{};
+    Duration news_late{};  // until a change of nodes or sets is known
     PlantedBug bug = PlantedBug::kNone;
     // Called on arrival at a server.
     std::function<void(const PutPage&)> on_put;
@@ -50,8 +55,6 @@ class SimFrontEnd {
   void Start(std::function<void(Status)> done);
   // Not from within.
   void Kill();
-  // A node has come back empty.
-  void Tell(const Placement::NodeInfo& info);
 
   // While it is alive.
   FrontEnd& front_end() { return *front_end_; }
@@ -59,10 +62,15 @@ class SimFrontEnd {
   const std::string& id() const { return id_; }
 
  private:
-  class LogStores;
+  class Directory;
   class Others;
-  Placement MakePlacement();
+  void MakeNodes();
   std::unique_ptr<TableLog> MakeLog(SimServer& server);
+  Placement MakePlacement() const;
+  // Learns of all nodes and sets that there are.
+  void Refresh(std::function<void(Status)> done);
+  void RefreshUntilDone();
+  void Join(std::function<void(Status)> done);
 
   const Cluster cluster_;
   const Handlers handlers_;
@@ -70,13 +78,11 @@ class SimFrontEnd {
   SimProcess process_;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::vector<std::unique_ptr<TableLog>> logs_;  // those with a planted bug behind them
-  std::unique_ptr<LogStores> stores_;
+  std::unique_ptr<Directory> directory_;
   std::unique_ptr<Others> others_;
   SimCoordinator coordinator_;
   std::unique_ptr<FrontEnd> front_end_;
+  std::array<std::unique_ptr<WatchHandle>, 2> watches_;
 };
-
-// The sets of a simulated cluster: one a server, by its number.
-inline SetId SetOf(const SimServer& server) { return static_cast<SetId>(server.info.id); }
 
 }  // namespace vswap

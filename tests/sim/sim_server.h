@@ -30,14 +30,19 @@ struct SimServer {
     log = std::make_unique<MemoryTableLog>(nullptr, info.incarnation);
   }
 
-  Placement::NodeInfo info;  // without a node
+  Placement::NodeInfo info;  // without a node, and as it is meant to be registered
   SimProcess process;
   MemoryNode memory;
   std::unique_ptr<MemoryTableLog> log;
+  std::unique_ptr<MemoryNode> stranger;  // answers in its place, as another incarnation
   // What answers: these, or bodies with a planted bug in front of them.
   std::unique_ptr<Node> planted_node;
   std::unique_ptr<TableLog> planted_log;
-  Node& node() { return planted_node ? *planted_node : static_cast<Node&>(memory); }
+  Node& node() {
+    return stranger       ? static_cast<Node&>(*stranger)
+           : planted_node ? *planted_node
+                          : static_cast<Node&>(memory);
+  }
   TableLog& table_log() { return planted_log ? *planted_log : static_cast<TableLog&>(*log); }
 };
 

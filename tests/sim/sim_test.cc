@@ -113,7 +113,9 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(PlantedBug::kPublishWithoutComparing, PlantedBug::kAcknowledgeBeforeLog,
                     PlantedBug::kTakeoverWithoutMerging, PlantedBug::kReleaseBeforePublication,
                     PlantedBug::kNoProof, PlantedBug::kNoFence, PlantedBug::kDuplicateAppliedTwice,
-                    PlantedBug::kUnprovenLoads),
+                    PlantedBug::kUnprovenLoads, PlantedBug::kLeftoverDeletedEverywhere,
+                    PlantedBug::kOrphansByNameOnly, PlantedBug::kOneCopyAcknowledged,
+                    PlantedBug::kUnknownIncarnationBelieved),
     [](const auto& param) {
       std::string name = Name(param.param);
       std::erase(name, ' ');

@@ -18,7 +18,11 @@ Simulation::Simulation(uint64_t seed, PlantedBug bug)
       bug_(bug),
       random_(Mix64(seed + 1)),
       network_(world_, Mix64(seed + 2)),
-      coordinator_(world_, NextId(), Mix64(seed + 3)) {
+      coordinator_(world_, NextId(), Mix64(seed + 3)),
+      copies_([this](SetId set) { return NodesOf(set); },
+              [this](const PageName& name, History::Content content) {
+                oracles_.at(name.space)->Destroyed(name.offset, content);
+              }) {
   shape_.chaos = Millis(1000 + random_.Below(4000));
   shape_.request_interval_max = Millis(4 + random_.Below(30));
   shape_.fault_interval_max = Millis(20 + random_.Below(random_.Below(2) == 0 ? 200 : 1000));
@@ -54,57 +58,75 @@ void Simulation::SetLog(std::function<void(const std::string&)> log) {
 }
 
 void Simulation::MakeServers() {
-  const uint64_t compressors = 1 + random_.Below(2);
-  const uint64_t stores = 1 + random_.Below(3);
+  const bool pages_twice = random_.Below(2) == 0;
+  const auto copies = [&] { return pages_twice && random_.Below(5) != 0 ? 2u : 1u; };
+  shape_.compressed_copies = copies();
+  shape_.physical_copies = copies();
+  const uint64_t compressors = shape_.compressed_copies + random_.Below(2);
+  const uint64_t stores =
+      shape_.physical_copies + random_.Below(shape_.physical_copies > 1 ? 2 : 3);
   shape_.shard_count = static_cast<uint32_t>(1 + random_.Below(4));
   // The bug is in front of one log.
   const bool replicated = stores > 1 && random_.Below(4) != 0;
   shape_.log_replicas = replicated && bug_ != PlantedBug::kTakeoverWithoutMerging ? 2 : 1;
   shape_.chaos += shape_.log_replicas > 1 ? 2 * kRepaired : Duration(0);
-  const bool small = shape_.full_expected || random_.Below(3) == 0;
+  shape_.small = shape_.full_expected || random_.Below(3) == 0;
   for (uint64_t i = 0; i < compressors + stores; ++i) {
-    const bool store = i >= compressors;
-    const auto id = static_cast<NodeId>(i + 1);
-    const Incarnation incarnation = 100 * id;
-    const uint64_t pages = !small                 ? 1 << 20
-                           : !store               ? 4 + random_.Below(8)
-                           : shape_.full_expected ? 4 + random_.Below(12)
-                                                  : 1 << 20;
-    servers_.push_back(std::make_unique<SimServer>(
-        world_,
-        Placement::NodeInfo{id, store ? Tier::kPhysical : Tier::kCompressed,
-                            (store ? "store-" : "compressor-") + std::to_string(id), incarnation,
-                            nullptr},
-        NextId(), Mix64(seed_ + 10 + id),
-        MemoryNode::Options{
-            .mode = store ? MemoryNode::Mode::kPhysical : MemoryNode::Mode::kCompressed,
-            .capacity_pages = pages,
-            .overlap_pages = 4,
-            .incarnation = incarnation}));
+    MakeServer(i < compressors ? Tier::kCompressed : Tier::kPhysical);
   }
-  std::vector<SimServer*> servers;
-  for (const auto& server : servers_) {
-    servers.push_back(server.get());
-  }
-  PlantAtServers(bug_, servers, Mix64(seed_ + 4));
-  cluster_.emplace(SimFrontEnd::Cluster{
-      .world = world_,
-      .network = network_,
-      .coordinator = coordinator_,
-      .servers = servers,
-      .writeback = random_.Below(2) == 0 ? std::nullopt
-                                         : std::optional(Writeback::Options{
-                                               .start = 0.6, .end = 0.3, .interval = Millis(20)}),
-      .lease = Millis(100 + random_.Below(300)),
-      .look = Millis(10 + random_.Below(50)),
-      .bug = bug_,
-      .on_put = [this](const PutPage& page) { NotePut(page); },
-      .find = [this](const std::string& address) { return Find(address); }});
+  cluster_.emplace(MakeCluster());
+  PlantAtServers(bug_, cluster_->servers, Mix64(seed_ + 4));
   v1::ClusterRecord record;
   record.set_shard_count(shape_.shard_count);
   record.set_log_replicas(shape_.log_replicas);
   coordinator_.memory.Commit({{}, {{"cluster", record.SerializeAsString()}}, {}},
                              [](const StatusOr<TransactionReply>&) {});
+}
+
+void Simulation::MakeServer(Tier tier) {
+  const bool store = tier == Tier::kPhysical;
+  const auto id = static_cast<NodeId>(servers_.size() + 1);
+  const Incarnation incarnation = 100 * id;
+  const uint64_t pages = !shape_.small          ? 1 << 20
+                         : !store               ? 4 + random_.Below(8)
+                         : shape_.full_expected ? 4 + random_.Below(12)
+                                                : 1 << 20;
+  servers_.push_back(std::make_unique<SimServer>(
+      world_,
+      Placement::NodeInfo{id, tier, (store ? "store-" : "compressor-") + std::to_string(id),
+                          incarnation, nullptr},
+      NextId(), Mix64(seed_ + 10 + id),
+      MemoryNode::Options{
+          .mode = store ? MemoryNode::Mode::kPhysical : MemoryNode::Mode::kCompressed,
+          .capacity_pages = pages,
+          .overlap_pages = 4,
+          .incarnation = incarnation}));
+  Register(*servers_.back());
+}
+
+SimFrontEnd::Cluster Simulation::MakeCluster() {
+  std::vector<SimServer*> servers;
+  for (const auto& server : servers_) {
+    servers.push_back(server.get());
+  }
+  return {.world = world_,
+          .network = network_,
+          .coordinator = coordinator_,
+          .servers = servers,
+          .compressed_copies = shape_.compressed_copies,
+          .physical_copies = shape_.physical_copies,
+          .redundancy = {.look = Millis(40 + random_.Below(random_.Below(2) == 0 ? 80 : 400)),
+                         .silent_looks_max = static_cast<int>(1 + random_.Below(5))},
+          .writeback = random_.Below(2) == 0
+                           ? std::nullopt
+                           : std::optional(Writeback::Options{
+                                 .start = 0.6, .end = 0.3, .interval = Millis(20)}),
+          .lease = Millis(100 + random_.Below(300)),
+          .look = Millis(10 + random_.Below(50)),
+          .news_late = random_.Below(3) == 0 ? Below(Millis(1500)) : Duration(0),
+          .bug = bug_,
+          .on_put = [this](const PutPage& page) { NotePut(page); },
+          .find = [this](const std::string& address) { return Find(address); }};
 }
 
 Simulation::Result Simulation::Run() {
@@ -259,6 +281,8 @@ void Simulation::NotePut(const PutPage& page) {
 
 void Simulation::NoteCounters(const FrontEndCounters& counters) {
   counters_["pages moved"] += counters.moved;
+  counters_["pages rebuilt"] += counters.rebuilt;
+  counters_["pages stored with fewer copies"] += counters.stores_degraded;
   counters_["pages written back"] += counters.written_back;
   counters_["pages without room"] += counters.rejected_no_room;
   counters_["pages unavailable"] += counters.loads_unavailable;

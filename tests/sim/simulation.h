@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/sim/page_copies.h"
 #include "tests/sim/planted_bugs.h"
 #include "tests/sim/sim_client.h"
 #include "tests/sim/sim_coordinator.h"
@@ -62,10 +63,15 @@ class Simulation {
     bool full_expected = false;
     uint32_t shard_count = 1;
     uint32_t log_replicas = 1;
+    uint32_t compressed_copies = 1;
+    uint32_t physical_copies = 1;
+    bool small = false;  // compressors may have no room for all copies
   };
 
   uint64_t NextId() { return next_id_++; }
   void MakeServers();
+  void MakeServer(Tier tier);
+  SimFrontEnd::Cluster MakeCluster();
   SimClient& MakeClient(const std::string& space, const std::string& holder);
   void RequestSoon();
   void FaultSoon();
@@ -96,10 +102,22 @@ class Simulation {
   std::vector<SimProcess*> Processes();
 
   // --- Servers and ways.
+  uint32_t CopiesOn(Tier tier) const {
+    return tier == Tier::kCompressed ? shape_.compressed_copies : shape_.physical_copies;
+  }
+  SimServer& AnyServer() { return *servers_[random_.Below(servers_.size())]; }
   void CrashServer();
   void StopServer();
   void LoseServer();
   void LoseData(SimServer& server);
+  void EstrangeServer();
+  void DrainServer();
+  // Waits until the coordinator can be reached.
+  void Register(SimServer& server);
+  void JoinSets(SimServer& server);
+  void SetDraining(SimServer& server, bool draining);
+  void AtCoordinator(std::function<void(Coordinator&)> change);
+  std::vector<NodeId> NodesOf(SetId set);
   // Whether its logs are elsewhere as well.
   bool MayLose(const SimServer& server);
   void DamagePage();
@@ -115,8 +133,18 @@ class Simulation {
   void Quiet();
   void End();
   void Await(const char* what, const std::function<bool()>& done);
-  void CompareNodes(FrontEnd& front_end);
+  void TakeAllOver(Member& member);
+  void AwaitRest(SimFrontEnd& front_end);
+  void AwaitAnswers(const char* what, const std::vector<SimClient*>& clients);
+  void StoreAll(const std::vector<SimClient*>& clients);
+  void LoadAll(const std::vector<SimClient*>& clients);
+  void Compare(SimFrontEnd& front_end);
+  void CompareNode(FrontEnd& front_end, SimServer& server);
   void CheckTables(FrontEnd& front_end);
+  bool MayBeEmptied(SimServer& server);
+  bool MayFail(FrontEnd& front_end, const SimServer& server);
+  void Fail(SimServer& server);
+  void GoOn(SimServer& server);
   void NotePut(const PutPage& page);
   void NoteDestroyed(SimServer& server, const PageName& name);
   void NoteCounters(const FrontEndCounters& counters);
@@ -146,6 +174,7 @@ class Simulation {
   std::map<std::string, SimClient*> holders_;             // who is meant to have each space
   std::map<SpaceId, std::unique_ptr<SpaceOracle>> oracles_;
   VersionLedger versions_;
+  PageCopies copies_;
   std::map<std::pair<ShardId, Epoch>, uint64_t> writers_;    // processes that wrote to logs
   std::map<std::pair<ShardId, Epoch>, uint64_t> answerers_;  // and that answered clients
   std::map<std::string, uint64_t> counters_;                 // of all front-ends

@@ -9,6 +9,8 @@ namespace {
 
 // More than a message can be late, than any fault lasts, and than any backoff.
 constexpr auto kAllArrived = std::chrono::seconds(3);
+// Until a server that came back empty is in its sets.
+constexpr auto kRegistered = std::chrono::milliseconds(200);
 constexpr auto kRestMax = std::chrono::seconds(120);
 
 }  // namespace
@@ -41,47 +43,40 @@ void Simulation::Quiet() {
 
 void Simulation::End() {
   network_.Note("end", "");
-  for (const auto& front_end : front_ends_) {
-    front_end->Kill();
-  }
   Member last_member;
   last_member.id = "front-end-z";
-  StartFrontEnd(last_member);
-  SimFrontEnd& front_end = *last_member.now;
-  const auto at_rest = [&] {
-    return front_end.process().alive() && front_end.front_end().GetShardMap().ok() &&
-           front_end.front_end().ownership().AllOwned() && front_end.front_end().reconciled() &&
-           front_end.front_end().Idle();
-  };
-  Await("a new front-end is at rest", at_rest);
+  TakeAllOver(last_member);
   std::vector<SimClient*> last;
   for (const auto& [space, client] : std::map(holders_)) {
     last.push_back(&MakeClient(space, "host-z"));
     last.back()->ExpectAnswers();
   }
-  const auto all_answered = [&] {
-    return std::ranges::all_of(
-        last, [](SimClient* client) { return client->attached() && client->idle(); });
-  };
-  Await("the spaces are open", all_answered);
+  AwaitAnswers("the spaces are open", last);
+  LoadAll(last);
+  Compare(*last_member.now);
+  if (SimServer& drained = AnyServer(); !failed() && MayBeEmptied(drained)) {
+    network_.Note("server emptied", drained.process.name());
+    SetDraining(drained, true);
+    Await("a server that drains is empty", [&] { return drained.memory.Names().empty(); });
+    SetDraining(drained, false);
+  }
+  SimServer& failing = AnyServer();
+  if (!failed() && MayFail(last_member.now->front_end(), failing)) {
+    Fail(failing);
+    LoadAll(last);
+    StoreAll(last);
+    GoOn(failing);
+    TakeAllOver(last_member);  // and so finds what the failure has left behind
+    Compare(*last_member.now);
+  }
   if (failed()) {
     return;
   }
-  for (SimClient* client : last) {
-    client->LoadAll();
-  }
-  Await("all pages are loaded", all_answered);
-  Await("the front-end is at rest", at_rest);
-  if (failed()) {
-    return;
-  }
-  CompareNodes(front_end.front_end());
-  CheckTables(front_end.front_end());
   for (SimClient* client : last) {
     client->FreeAll();
   }
-  Await("all pages are freed", all_answered);
-  Await("the front-end is at rest", at_rest);
+  AwaitAnswers("all pages are freed", last);
+  AwaitRest(*last_member.now);
   for (const auto& server : servers_) {
     if (!failed() && !server->memory.Names().empty()) {
       Wrong(server->process.name() + " holds pages although everything was freed");
@@ -89,37 +84,140 @@ void Simulation::End() {
   }
 }
 
-// Each node holds what entries name there, and nothing else.
-void Simulation::CompareNodes(FrontEnd& front_end) {
-  std::map<SetId, std::set<PageName>> named;
-  std::map<SetId, std::set<PageName>> lost;
+void Simulation::TakeAllOver(Member& member) {
+  for (const auto& front_end : front_ends_) {
+    front_end->Kill();
+  }
+  StartFrontEnd(member);
+  AwaitRest(*member.now);
+}
+
+void Simulation::AwaitRest(SimFrontEnd& front_end) {
+  Await("a front-end is at rest", [&] {
+    return front_end.process().alive() && front_end.front_end().GetShardMap().ok() &&
+           front_end.front_end().ownership().AllOwned() && front_end.front_end().reconciled() &&
+           front_end.front_end().Idle();
+  });
+}
+
+void Simulation::AwaitAnswers(const char* what, const std::vector<SimClient*>& clients) {
+  Await(what, [&] {
+    return std::ranges::all_of(
+        clients, [](SimClient* client) { return client->attached() && client->idle(); });
+  });
+}
+
+void Simulation::StoreAll(const std::vector<SimClient*>& clients) {
+  if (shape_.small || failed()) {
+    return;  // there may be no room for them
+  }
+  for (SimClient* client : clients) {
+    client->StoreAll();
+  }
+  AwaitAnswers("all slots are stored to", clients);
+}
+
+void Simulation::LoadAll(const std::vector<SimClient*>& clients) {
+  for (SimClient* client : clients) {
+    if (!failed()) {
+      client->LoadAll();
+    }
+  }
+  AwaitAnswers("all pages are loaded", clients);
+}
+
+void Simulation::Compare(SimFrontEnd& front_end) {
+  // Compressors that are full may not keep as many copies as are wanted.
+  if (!shape_.small && !failed()) {
+    world_.Advance(2 * cluster_->redundancy.look);
+    Await("pages have as many copies as are wanted",
+          [&] { return front_end.front_end().degraded_pages() == 0; });
+  }
+  AwaitRest(front_end);
+  if (!failed()) {
+    for (const auto& server : servers_) {
+      CompareNode(front_end.front_end(), *server);
+    }
+    CheckTables(front_end.front_end());
+  }
+}
+
+// Whether others can keep all that it has. A damaged record stays where it is.
+bool Simulation::MayBeEmptied(SimServer& server) {
+  const auto others = std::ranges::count_if(servers_, [&](const auto& other) {
+    return other.get() != &server && other->info.tier == server.info.tier;
+  });
+  return !shape_.small && others >= CopiesOn(server.info.tier) &&
+         std::ranges::all_of(server.memory.Names(),
+                             [this](const PageName& name) { return copies_.IsWhole(name); });
+}
+
+// --- One more failure, of a cluster that has recovered from all before it.
+
+// Whether no page has its only sound copy there, and no shard its only log.
+bool Simulation::MayFail(FrontEnd& front_end, const SimServer& server) {
+  const std::vector<SetId> sets = front_end.placement().SetsWith(server.info.id);
+  bool may = server.info.tier == Tier::kCompressed || MayLose(server);
   for (const auto& shard : front_end.shards()) {
     shard->Inspect([&](const EntryTable& table) {
       table.ForEach([&](SpaceId space, Offset offset, const Entry& entry) {
-        const PageName name{space, offset, entry.word.version()};
-        if (entry.word.stored()) {
-          named[entry.word.set()].insert(name);
-        } else if (entry.word.kind() == Backing::kLost) {
-          lost[entry.word.set()].insert(name);
+        const SetId set = entry.word.set();
+        const bool whole = entry.word.stored() && NodesOf(set).size() > 1 &&
+                           copies_.IsWhole({space, offset, entry.word.version()});
+        may = may && (whole || std::ranges::find(sets, set) == sets.end());
+      });
+    });
+  }
+  return may;
+}
+
+void Simulation::Fail(SimServer& server) {
+  network_.Note("one more failure", server.process.name());
+  switch (random_.Below(3)) {
+    case 0:
+      return server.process.SetDown(true);
+    case 1:
+      return server.process.Stop();
+    default:
+      return LoseData(server);
+  }
+}
+
+void Simulation::GoOn(SimServer& server) {
+  server.process.SetDown(false);
+  server.process.Continue();
+  world_.Advance(kRegistered);
+}
+
+// It holds what entries name there, and nothing else.
+void Simulation::CompareNode(FrontEnd& front_end, SimServer& server) {
+  const std::vector<SetId> sets = front_end.placement().SetsWith(server.info.id);
+  std::set<PageName> named;
+  std::set<PageName> lost;
+  for (const auto& shard : front_end.shards()) {
+    shard->Inspect([&](const EntryTable& table) {
+      table.ForEach([&](SpaceId space, Offset offset, const Entry& entry) {
+        if (std::ranges::find(sets, entry.word.set()) != sets.end()) {
+          const bool is_lost = entry.word.kind() == Backing::kLost;
+          (is_lost ? lost : named).insert({space, offset, entry.word.version()});
         }
       });
     });
   }
-  for (const auto& server : servers_) {
-    const SetId set = SetOf(*server);
-    const std::vector<PageName> names = server->memory.Names();
-    const std::set<PageName> held(names.begin(), names.end());
-    for (const PageName& name : held) {
-      if (!named[set].contains(name) && !lost[set].contains(name)) {
-        Wrong(server->process.name() + " holds a page of space " + std::to_string(name.space) +
-              " offset " + std::to_string(name.offset) + " that no entry names");
-      }
+  const auto describe = [](const PageName& name) {
+    return " page of space " + std::to_string(name.space) + " offset " +
+           std::to_string(name.offset) + " version " + std::to_string(name.version);
+  };
+  const std::vector<PageName> names = server.memory.Names();
+  const std::set<PageName> held(names.begin(), names.end());
+  for (const PageName& name : held) {
+    if (!named.contains(name) && !lost.contains(name)) {
+      Wrong(server.process.name() + " holds a" + describe(name) + " that no entry names");
     }
-    for (const PageName& name : named[set]) {
-      if (!held.contains(name)) {
-        Wrong(server->process.name() + " does not hold the page of space " +
-              std::to_string(name.space) + " offset " + std::to_string(name.offset));
-      }
+  }
+  for (const PageName& name : named) {
+    if (!held.contains(name)) {
+      Wrong(server.process.name() + " does not hold the" + describe(name));
     }
   }
 }

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "services/cluster/registry.h"
 #include "tests/sim/simulation.h"
 #include "tests/support/pages.h"
 #include "vswap/v1/cluster.pb.h"
@@ -20,12 +21,12 @@ void Simulation::FaultSoon() {
 
 void Simulation::Fault() {
   static constexpr void (Simulation::*kFaults[])() = {
-      &Simulation::KillFrontEnd,    &Simulation::PauseFrontEnd, &Simulation::IsolateFrontEnd,
-      &Simulation::IsolateFrontEnd, &Simulation::DrainFrontEnd, &Simulation::MoveSome,
-      &Simulation::MoveSome,        &Simulation::CrashServer,   &Simulation::StopServer,
-      &Simulation::LoseServer,      &Simulation::DamagePage,    &Simulation::SlowServer,
-      &Simulation::CutPair,         &Simulation::CutPair,       &Simulation::CrashCoordinator,
-      &Simulation::ReplaceClient};
+      &Simulation::KillFrontEnd,    &Simulation::PauseFrontEnd,    &Simulation::IsolateFrontEnd,
+      &Simulation::IsolateFrontEnd, &Simulation::DrainFrontEnd,    &Simulation::MoveSome,
+      &Simulation::MoveSome,        &Simulation::CrashServer,      &Simulation::StopServer,
+      &Simulation::LoseServer,      &Simulation::EstrangeServer,   &Simulation::DrainServer,
+      &Simulation::DamagePage,      &Simulation::SlowServer,       &Simulation::CutPair,
+      &Simulation::CutPair,         &Simulation::CrashCoordinator, &Simulation::ReplaceClient};
   (this->*kFaults[random_.Below(std::size(kFaults))])();
 }
 
@@ -64,6 +65,7 @@ void Simulation::StartFrontEnd(Member& member) {
   SimFrontEnd::Handlers handlers{
       .on_accepted =
           [this, index](const LogWrite& write) {
+            copies_.NoteLogged(write);
             NoteOwner(writers_, write.shard, write.epoch, front_ends_[index]->process(), "writes");
           },
       .on_end = [this](const FrontEndCounters& counters) { NoteCounters(counters); }};
@@ -168,46 +170,52 @@ void Simulation::MoveSome() {
 // --- Servers and ways.
 
 void Simulation::CrashServer() {
-  SimServer& server = *servers_[random_.Below(servers_.size())];
+  SimServer& server = AnyServer();
   network_.Note("server killed", server.process.name());
   server.process.SetDown(true);
-  world_.PostAfter(Below(Millis(300)), [&server] { server.process.SetDown(false); });
+  world_.PostAfter(Below(Millis(300)), [this, &server] {
+    server.process.SetDown(false);
+    Register(server);
+  });
 }
 
 void Simulation::StopServer() {
-  SimServer& server = *servers_[random_.Below(servers_.size())];
+  SimServer& server = AnyServer();
   network_.Note("server stopped", server.process.name());
   server.process.Stop();
   world_.PostAfter(Below(Millis(400)), [&server] { server.process.Continue(); });
 }
 
-// Another server may have a copy by an attempt to put it there, but no entry names that.
 void Simulation::NoteDestroyed(SimServer& server, const PageName& name) {
   server.memory.Get({name}, Lane::kBackground, [&](const StatusOr<GetReply>& got) {
     if (got->pages[0].code == PageCode::kOk) {
-      oracles_.at(name.space)->Destroyed(name.offset, History::ContentOf(PlainBytes(*got, 0)));
+      copies_.NoteDestroyed(server.info.id, name, History::ContentOf(PlainBytes(*got, 0)));
     }
   });
 }
 
 bool Simulation::MayLose(const SimServer& server) {
+  const auto here = [&](const v1::LogReplica& replica) { return replica.node() == server.info.id; };
+  const auto sound_elsewhere = [&](const v1::LogReplica& replica) {
+    return replica.full() && !here(replica) &&
+           servers_[replica.node() - 1]->info.incarnation == replica.incarnation();
+  };
   bool may = true;
   coordinator_.memory.List("shards/", [&](const StatusOr<std::vector<KeyValue>>& found) {
     may = found->size() == shape_.shard_count;
     for (const KeyValue& entry : *found) {
       v1::ShardRecord record;
+      // Where one replica is enough, the other one may be about to go.
       may = may && record.ParseFromString(entry.value) &&
-            std::ranges::any_of(record.replicas(), [&](const v1::LogReplica& replica) {
-              return replica.full() && replica.node() != server.info.id &&
-                     servers_[replica.node() - 1]->info.incarnation == replica.incarnation();
-            });
+            std::ranges::any_of(record.replicas(), sound_elsewhere) &&
+            (shape_.log_replicas > 1 || std::ranges::none_of(record.replicas(), here));
     }
   });
   return may;
 }
 
 void Simulation::LoseServer() {
-  SimServer& server = *servers_[random_.Below(servers_.size())];
+  SimServer& server = AnyServer();
   if (server.info.tier == Tier::kCompressed) {
     return LoseData(server);
   }
@@ -231,22 +239,93 @@ void Simulation::LoseServer() {
   });
 }
 
-// Everybody hears of it.
 void Simulation::LoseData(SimServer& server) {
   network_.Note("server lost its data", server.process.name());
   for (const PageName& name : server.memory.Names()) {
     NoteDestroyed(server, name);
   }
   server.LoseAll();
-  world_.PostAfter(Below(Millis(100)), [this, &server] {
-    for (const auto& front_end : front_ends_) {
-      front_end->Tell(server.info);
+  world_.PostAfter(Below(Millis(100)), [this, &server] { Register(server); });
+}
+
+// As a compressor whose memory is not there yet: whoever believes it loses pages that are not lost.
+void Simulation::EstrangeServer() {
+  SimServer& server = AnyServer();
+  if (server.info.tier != Tier::kCompressed || server.stranger) {
+    return;
+  }
+  network_.Note("server strange", server.process.name());
+  server.stranger = std::make_unique<MemoryNode>(
+      MemoryNode::Options{.mode = MemoryNode::Mode::kCompressed, .incarnation = NextId()});
+  world_.PostAfter(Below(Millis(300)), [&server] { server.stranger = nullptr; });
+}
+
+void Simulation::DrainServer() {
+  SimServer& server = AnyServer();
+  network_.Note("server drained", server.process.name());
+  SetDraining(server, true);
+  world_.PostAfter(Below(Millis(1500)), [this, &server] { SetDraining(server, false); });
+}
+
+// --- What the coordinator is told of servers.
+
+void Simulation::AtCoordinator(std::function<void(Coordinator&)> change) {
+  if (coordinator_.process.reachable()) {
+    return change(coordinator_.memory);
+  }
+  world_.PostAfter(Millis(20),
+                   [this, change = std::move(change)] { AtCoordinator(std::move(change)); });
+}
+
+// The sets come later, as each is a change of its own.
+void Simulation::Register(SimServer& server) {
+  AtCoordinator([this, &server](Coordinator& coordinator) {
+    v1::NodeRecord record;
+    record.set_node(server.info.id);
+    record.set_tier(static_cast<v1::Tier>(server.info.tier));
+    record.set_name(server.info.name);
+    record.set_machine(server.info.name);
+    record.set_incarnation(server.info.incarnation);
+    if (!RegisterNode(coordinator, record).ok()) {
+      Wrong(server.info.name + " could not be registered");
+    }
+    world_.PostAfter(Below(Millis(30)), [this, &server] { JoinSets(server); });
+  });
+}
+
+void Simulation::JoinSets(SimServer& server) {
+  AtCoordinator([this, &server](Coordinator& coordinator) {
+    const auto node = FindNode(coordinator, server.info.name);
+    if (!vswap::JoinSets(coordinator, **node, CopiesOn(server.info.tier)).ok()) {
+      Wrong(server.info.name + " could not join sets");
     }
   });
 }
 
+void Simulation::SetDraining(SimServer& server, bool draining) {
+  server.info.draining = draining;
+  AtCoordinator([&server](Coordinator& coordinator) {
+    v1::NodeRecord record = **FindNode(coordinator, server.info.name);
+    record.set_draining(server.info.draining);
+    coordinator.Commit(
+        {{}, {{NumberedKey("nodes", server.info.id), record.SerializeAsString()}}, {}},
+        [](const StatusOr<TransactionReply>&) {});
+  });
+}
+
+std::vector<NodeId> Simulation::NodesOf(SetId set) {
+  std::vector<NodeId> nodes;
+  coordinator_.memory.Get(NumberedKey("sets", set),
+                          [&](const StatusOr<std::optional<KeyValue>>& found) {
+                            v1::SetRecord record;
+                            record.ParseFromString(found->value().value);
+                            nodes.assign(record.nodes().begin(), record.nodes().end());
+                          });
+  return nodes;
+}
+
 void Simulation::DamagePage() {
-  SimServer& server = *servers_[random_.Below(servers_.size())];
+  SimServer& server = AnyServer();
   const std::vector<PageName> names = server.memory.Names();
   if (!names.empty()) {
     const PageName& name = names[random_.Below(names.size())];
@@ -263,7 +342,7 @@ void Simulation::CrashCoordinator() {
 }
 
 void Simulation::SlowServer() {
-  SimServer& server = *servers_[random_.Below(servers_.size())];
+  SimServer& server = AnyServer();
   network_.Note("server slow", server.process.name());
   server.process.SetSlowness(Below(Millis(60)));
   world_.PostAfter(Below(Millis(300)), [&server] { server.process.SetSlowness(Duration(0)); });
