@@ -279,7 +279,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
       revived_.push_back(i);
     } else if (pages_[i].missing) {
       ++context_.counters.copies_missing;
-      context_.repairs.Add(shard_->id(), {{call_.header.space, pages_[i].offset, entry}});
+      context_.repairs.Add(shard_->id(), call_.header.space, pages_[i].offset, {entry});
     }
   }
 

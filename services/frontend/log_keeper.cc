@@ -105,8 +105,9 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
   const std::vector<Shard::LogState> logs = kept.owned.shard->Logs();
   NoteSilence(kept, logs);
   const v1::ShardRecord& record = kept.owned.record;
-  int sound = 0;  // full, heard, and not to be emptied
-  int heard = 0;  // full, and heard
+  int sound = 0;   // full, heard, and not to be emptied
+  int steady = 0;  // of these, that have answered since the last look, or owe no answer
+  int heard = 0;   // full, and heard
   int filling = 0;
   std::optional<std::pair<int, TableLog*>> lost;     // the first replica that is not heard
   std::optional<std::pair<int, TableLog*>> leaving;  // a full one on a store that drains
@@ -124,7 +125,9 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
       lost = lost ? lost : std::pair(i, store->log);
     } else if (replica.full()) {
       ++heard;
+      const bool owes = silence != kept.silent.end() && silence->second.second > 1;
       sound += !store->draining;
+      steady += !store->draining && !owes;
       leaving = store->draining ? std::pair(i, store->log) : leaving;
     } else if (state != logs.end() && state->filled) {
       Change full;
@@ -142,7 +145,8 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
     ++counters_.log_replicas_removed;
     return Without(kept, lost->first, lost->second);
   }
-  if (leaving && sound >= wanted) {
+  // One that falls silent now is no reason to let go of one that answers.
+  if (leaving && steady >= wanted) {
     return Without(kept, leaving->first, leaving->second);
   }
   if (sound + filling >= wanted || heard == 0 || filled_now >= kFillingMax) {

@@ -201,6 +201,9 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
 
   void EndBatch(const Batch& batch, size_t moved) {
     moved_ += moved;
+    if (options_.counter != nullptr) {
+      *options_.counter += moved;
+    }
     if (no_room_for_.contains(batch.from)) {
       LeaveSet(batch.from);
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -23,6 +24,7 @@ struct MoveOptions {
   MoveTarget target;
   // Tried at most, on average; 0: as many as can be.
   uint64_t pages_per_second = 0;
+  std::atomic<uint64_t>* counter = nullptr;  // of pages moved; null: none
 };
 
 struct MoveResult {

@@ -146,7 +146,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
         return true;
       }
       ++context_.counters.copies_missing;
-      return context_.repairs.Add(id, {suspect});
+      return context_.repairs.Add(id, suspect.space, suspect.offset, {suspect.entry});
     });
   }
 

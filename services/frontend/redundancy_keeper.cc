@@ -150,8 +150,8 @@ bool RedundancyKeeper::MoveDamaged() {
             {.source =
                  [pages](Shard& shard) {
                    std::vector<NamedEntry> entries;
-                   for (const Repairs::Page& page : pages->at(shard.id())) {
-                     entries.push_back(page.entry);
+                   for (const auto& [slot, page] : pages->at(shard.id())) {
+                     entries.push_back({slot.first, slot.second, page.entry});
                    }
                    return entries;
                  },
@@ -160,9 +160,9 @@ bool RedundancyKeeper::MoveDamaged() {
                const std::optional<Tier> tier = placement.TierOf(from);
                return tier && !self->stopped_ ? placement.ChooseAsGood(from, *tier) : std::nullopt;
              },
-             .pages_per_second = options_.pages_per_second},
+             .pages_per_second = options_.pages_per_second,
+             .counter = &context_.counters.repaired},
             [self = shared_from_this(), pages](const MoveResult& result) {
-              self->context_.counters.repaired += result.moved;
               self->EndRepairs(*pages);
               self->EndMove(result);
             });
@@ -174,11 +174,10 @@ void RedundancyKeeper::EndRepairs(const Repairs::ByShard& pages) {
   context_.repairs.Done();
   for (const auto& [id, of_shard] : pages) {
     const auto shard = context_.shards.Find(id);
-    for (const Repairs::Page& page : of_shard) {
-      const NamedEntry& damaged = page.entry;
-      if (shard != nullptr &&
-          shard->Lookup(damaged.space, damaged.offset).word == damaged.entry.word) {
-        context_.repairs.Add(id, {damaged, page.tries + 1});
+    for (const auto& [slot, page] : of_shard) {
+      const auto [space, offset] = slot;
+      if (shard != nullptr && shard->Lookup(space, offset).word == page.entry.word) {
+        context_.repairs.Add(id, space, offset, {page.entry, page.tries + 1});
       }
     }
   }
@@ -186,10 +185,7 @@ void RedundancyKeeper::EndRepairs(const Repairs::ByShard& pages) {
 
 bool RedundancyKeeper::MoveDegraded(bool draining) {
   const Placement& placement = context_.placement;
-  std::vector<SetId> movable = placement.DegradedSets();
-  std::erase_if(movable, [&](SetId set) {
-    return placement.OnlyDrains(set) != draining || !placement.ChooseBetter(set);
-  });
+  const std::vector<SetId> movable = MovableSets(draining);
   std::vector<std::shared_ptr<Shard>> shards = context_.shards.All();
   std::erase_if(shards, [&](const auto& shard) { return shard->PagesOn(movable) == 0; });
   if (shards.empty()) {
@@ -206,15 +202,29 @@ bool RedundancyKeeper::MoveDegraded(bool draining) {
        .target =
            [self = shared_from_this(), &placement, draining](SetId from) {
              // It may have been told to stop meanwhile, or something may be more urgent.
-             const bool go_on = !self->stopped_ && (!draining || placement.OnlyDrains(from));
+             const bool go_on = !self->stopped_ && !(draining && self->MustRebuild());
              return go_on ? placement.ChooseBetter(from) : std::nullopt;
            },
-       .pages_per_second = draining ? DrainRate() : options_.pages_per_second},
-      [self = shared_from_this()](const MoveResult& result) {
-        self->context_.counters.rebuilt += result.moved;
-        self->EndMove(result);
-      });
+       .pages_per_second = draining ? DrainRate() : options_.pages_per_second,
+       .counter = &context_.counters.rebuilt},
+      [self = shared_from_this()](const MoveResult& result) { self->EndMove(result); });
   return true;
+}
+
+std::vector<SetId> RedundancyKeeper::MovableSets(bool draining) const {
+  const Placement& placement = context_.placement;
+  std::vector<SetId> sets = placement.DegradedSets();
+  std::erase_if(sets, [&](SetId set) {
+    return placement.OnlyDrains(set) != draining || !placement.ChooseBetter(set);
+  });
+  return sets;
+}
+
+bool RedundancyKeeper::MustRebuild() const {
+  const std::vector<SetId> sets = MovableSets(false);
+  return context_.repairs.waiting() > 0 ||
+         std::ranges::any_of(context_.shards.All(),
+                             [&](const auto& shard) { return shard->PagesOn(sets) > 0; });
 }
 
 // This front-end's part of the lowest rate that an operator gave.

@@ -62,6 +62,10 @@ class RedundancyKeeper : public std::enable_shared_from_this<RedundancyKeeper> {
   void EndRepairs(const Repairs::ByShard& pages);
   // Pages of sets that have too few lasting copies even if no node drained, or only of the others.
   bool MoveDegraded(bool draining);
+  // Of these sets, those whose pages have somewhere to go.
+  std::vector<SetId> MovableSets(bool draining) const;
+  // Whether something is more urgent than a drain.
+  bool MustRebuild() const;
   uint64_t DrainRate() const;
   void EndMove(const MoveResult& result);
 

@@ -4,7 +4,7 @@
 
 namespace vswap {
 
-bool Repairs::Add(ShardId shard, const Page& page) {
+bool Repairs::Add(ShardId shard, SpaceId space, Offset offset, const Page& page) {
   MutexLock lock(mutex_);
   if (page.tries >= kTriesMax) {
     ++given_up_;
@@ -13,8 +13,7 @@ bool Repairs::Add(ShardId shard, const Page& page) {
   if (waiting_ + taken_ >= kPagesMax) {
     return false;
   }
-  pages_[shard].push_back(page);
-  ++waiting_;
+  waiting_ += pages_[shard].insert_or_assign({space, offset}, page).second ? 1 : 0;
   return true;
 }
 

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 #include <map>
-#include <vector>
+#include <utility>
 
 #include "services/common/mutex.h"
 #include "services/frontend/entry_table.h"
@@ -17,13 +17,14 @@ class Repairs {
   static constexpr int kTriesMax = 5;
 
   struct Page {
-    NamedEntry entry;
+    Entry entry;  // as it was then
     int tries = 0;
   };
-  using ByShard = std::map<ShardId, std::vector<Page>>;
+  using BySlot = std::map<std::pair<SpaceId, Offset>, Page>;
+  using ByShard = std::map<ShardId, BySlot>;
 
   // False where there are too many; a page that was tried kTriesMax times is dropped and counted.
-  bool Add(ShardId shard, const Page& page);
+  bool Add(ShardId shard, SpaceId space, Offset offset, const Page& page);
   // All of them; they count as waiting until Done.
   ByShard Take();
   void Done();

@@ -81,12 +81,12 @@ void Writeback::Decide(const Fills& fills) {
                                          : shard.TakeColdest(sets, part);
                  },
              .target = [&placement = context_.placement](
-                           SetId set) { return placement.ChooseAsGood(set, Tier::kPhysical); }},
+                           SetId set) { return placement.ChooseAsGood(set, Tier::kPhysical); },
+             .counter = &context_.counters.written_back},
             [self = shared_from_this()](const MoveResult& result) { self->End(result.moved); });
 }
 
 void Writeback::End(uint64_t moved) {
-  context_.counters.written_back += moved;
   if (moved == 0) {
     return Sleep();
   }

@@ -567,6 +567,114 @@ TEST_F(PageReplicas, ANodeThatWasAwayAtATakeoverIsComparedLater) {
   ExpectCopies(100, 2);
 }
 
+// One copy of some pages is gone, one of others damaged.
+TEST_F(PageReplicas, ACopyThatALoadFindsMissingIsMadeAnew) {
+  StorePages(100, 1);
+  for (const PageName& name : MemoryAt(1).Names()) {
+    ASSERT_TRUE(MemoryAt(1).Drop(name));
+  }
+  for (const PageName& name : MemoryAt(3).Names()) {
+    ASSERT_TRUE(MemoryAt(3).FlipByte(name, 5));
+  }
+  for (int i = 0; i < 10; ++i) {  // each asks one copy, and the other where that one has it not
+    for (NodeId id = 1; id <= kCompressors; ++id) {
+      front_end_->placement().Find(id)->answers = id % 2 == 1;  // rather those with the damage
+    }
+    ExpectPages(100, 1);
+  }
+  EXPECT_GT(front_end_->degraded_pages(), 0u);
+  Run(std::chrono::seconds(3));
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  EXPECT_EQ(front_end_->counters().repaired, 100u);
+  ExpectCopies(100, 2);
+  NodeAt(2).cut = NodeAt(4).cut = true;
+  ExpectPages(100, 1);
+}
+
+// Nobody loads them: the node is compared since it was started again.
+TEST_F(PageReplicas, WhatANodeLostOverItsRestartIsMadeAnew) {
+  StorePages(100, 1);
+  StorePages(50, 2);
+  for (const PageName& name : MemoryAt(2).Names()) {
+    ASSERT_TRUE(MemoryAt(2).Drop(name));
+  }
+  front_end_->CompareWith(2);
+  EXPECT_FALSE(front_end_->reconciled());
+  Run(std::chrono::seconds(5));
+  EXPECT_TRUE(front_end_->reconciled());
+  EXPECT_EQ(front_end_->counters().repaired, 50u);
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  ExpectCopies(100, 2);
+  NodeAt(1).cut = NodeAt(3).cut = true;
+  ExpectPages(50, 2);
+}
+
+// A takeover compares each node by itself.
+TEST_F(PageReplicas, WhatOneNodeLostIsFoundAtATakeover) {
+  StorePages(100, 1);
+  for (const PageName& name : MemoryAt(3).Names()) {
+    ASSERT_TRUE(MemoryAt(3).Drop(name));
+  }
+  Stop();
+  Start(AllSets());
+  Run(std::chrono::seconds(5));
+  EXPECT_EQ(front_end_->counters().repaired, 50u);
+  ExpectCopies(100, 2);
+}
+
+TEST_F(PageReplicas, APageWithoutASoundCopyIsGivenUpAndSaidToBeLost) {
+  StorePages(10, 1);
+  for (const auto& [id, node] : nodes_) {
+    for (const PageName& name : node->memory.Names()) {
+      ASSERT_TRUE(node->memory.Drop(name));
+    }
+  }
+  front_end_->CompareWith(1);
+  Run(std::chrono::seconds(120));
+  EXPECT_EQ(front_end_->repairs().waiting(), 0u);
+  EXPECT_GT(front_end_->counters().pages_marked_lost, 0u);
+  EXPECT_EQ(std::get<PageCode>(Load(0)), PageCode::kDataLoss);
+}
+
+class FiveCompressors : public PageReplicas {
+ protected:
+  FiveCompressors() : PageReplicas({.compressors = 5}) {}
+};
+
+TEST_F(FiveCompressors, ADrainKeepsToItsRateAndGivesWayToARebuild) {
+  StorePages(5000, 1);
+  Placement::NodeInfo info = Info(2);
+  info.draining = true;
+  info.drain_rate = 100;
+  front_end_->placement().AddNode(info);
+  EXPECT_EQ(front_end_->WaitsFor(), "");
+  Run(std::chrono::seconds(5));
+  EXPECT_GT(front_end_->counters().rebuilt, 0u);
+  EXPECT_LE(front_end_->counters().rebuilt, 100u * 5 + 512);  // batches
+  NodeAt(4).cut = true;  // of what it had there is one copy left
+  Run(std::chrono::seconds(12));
+  EXPECT_GT(front_end_->counters().rebuilt, 2000u);
+  EXPECT_FALSE(MemoryAt(2).Names().empty());
+  NodeAt(4).cut = false;
+  Run(std::chrono::seconds(30));
+  EXPECT_TRUE(MemoryAt(2).Names().empty());
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  ExpectPages(5000, 1);
+}
+
+TEST_F(PageReplicas, WithTooFewNodesADrainSaysWhatItWaitsFor) {
+  StorePages(100, 1);
+  for (const NodeId id : {2u, 3u, 4u}) {
+    Placement::NodeInfo info = Info(id);
+    info.draining = true;
+    front_end_->placement().AddNode(info);
+  }
+  Run(std::chrono::seconds(5));
+  EXPECT_NE(front_end_->WaitsFor().find("nodes: there are too few"), std::string::npos);
+  ExpectCopies(100, 2);  // what is there stays
+  ExpectPages(100, 1);
+}
+
 class TwoUnequalCompressors : public PageReplicas {
  protected:
   TwoUnequalCompressors() : PageReplicas({.compressors = 2, .room = {{1, 10}}}) {}
