@@ -31,8 +31,9 @@ constexpr auto kRefreshRetry = std::chrono::seconds(1);
 class NodeDirectory : public LogNodes {
  public:
   // The node's connection; made or led to another address where that changed. Null where this
-  // record or a later one is known.
-  RemoteMember* Take(const v1::NodeRecord& record, uint64_t revision) {
+  // record or a later one is known. `registered`: it has registered since, and not only a drain of
+  // it was changed.
+  RemoteMember* Take(const v1::NodeRecord& record, uint64_t revision, bool* registered) {
     MutexLock lock(mutex_);
     uint64_t& known = revisions_[record.node()];
     if (revision <= known) {
@@ -44,7 +45,10 @@ class NodeDirectory : public LogNodes {
       node = std::make_unique<RemoteMember>(record.address());
     }
     node->SetAddress(record.address());
-    records_[record.node()] = record;
+    v1::NodeRecord& before = records_[record.node()];
+    *registered = IsDraining(before) == IsDraining(record) &&
+                  before.drain_pages_per_second() == record.drain_pages_per_second();
+    before = record;
     return node.get();
   }
   // Whether a node answers is told by it from now on.
@@ -188,7 +192,7 @@ class FrontEndRole : public Role {
     return Status();
   }
 
-  // Returns those whose records are new.
+  // Returns those that have registered since.
   std::vector<NodeId> ApplyNodes(const std::vector<KeyValue>& records, Placement& placement) {
     std::vector<NodeId> changed;
     for (const KeyValue& entry : records) {
@@ -197,7 +201,8 @@ class FrontEndRole : public Role {
         spdlog::error("coordinator: the record {} cannot be read", entry.key);
         continue;
       }
-      if (RemoteMember* const node = nodes_.Take(record, entry.revision)) {
+      bool registered = false;
+      if (RemoteMember* const node = nodes_.Take(record, entry.revision, &registered)) {
         placement.AddNode({.id = record.node(),
                            .tier = static_cast<Tier>(record.tier()),
                            .name = record.name(),
@@ -205,7 +210,9 @@ class FrontEndRole : public Role {
                            .node = node,
                            .draining = IsDraining(record),
                            .drain_rate = record.drain_pages_per_second()});
-        changed.push_back(record.node());
+        if (registered) {
+          changed.push_back(record.node());
+        }
       }
     }
     return changed;

@@ -200,9 +200,9 @@ StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord w
       wanted.set_node(next);
     }
     const std::string key = NumberedKey("nodes", wanted.node());
-    Transaction transaction{{{key, revision}}, {{key, wanted.SerializeAsString()}}, {}};
     const auto sets = ListSets(coordinator);
     VSWAP_RETURN_IF_ERROR(sets.status());
+    Transaction transaction{{{key, revision}}, {{key, wanted.SerializeAsString()}}, {}};
     VSWAP_RETURN_IF_ERROR(CheckMachine(*nodes, *sets, wanted));
     VSWAP_RETURN_IF_ERROR(AddOwnSet(*sets, wanted, asked != 0, &transaction));
     const auto reply = Commit(coordinator, transaction);
@@ -216,21 +216,36 @@ StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord w
   return MakeError(StatusCode::kAborted, "others change the records of nodes all the time");
 }
 
+Transaction MakeSet(const v1::SetRecord& set, const std::map<uint32_t, uint64_t>& revisions) {
+  const std::string key = NumberedKey("sets", set.set());
+  Transaction transaction{{{key, 0}}, {{key, set.SerializeAsString()}}, {}};
+  for (const uint32_t node : set.nodes()) {
+    transaction.compares.push_back({NumberedKey("nodes", node), revisions.at(node)});
+  }
+  return transaction;
+}
+
 Status JoinSets(Coordinator& coordinator, const v1::NodeRecord& node, uint32_t copies) {
   for (int i = 0; i < kTriesMax; ++i) {
-    auto nodes = ListNodes(coordinator);
-    VSWAP_RETURN_IF_ERROR(nodes.status());
-    std::erase_if(*nodes, [](const v1::NodeRecord& other) { return IsDraining(other); });
+    const auto known = ListRecords<v1::NodeRecord>(coordinator, "nodes/");
+    VSWAP_RETURN_IF_ERROR(known.status());
+    std::vector<v1::NodeRecord> nodes;
+    std::map<uint32_t, uint64_t> revisions;
+    for (const auto& other : *known) {
+      revisions[other.record.node()] = other.revision;
+      if (!IsDraining(other.record)) {
+        nodes.push_back(other.record);
+      }
+    }
     const auto sets = ListSets(coordinator);
     VSWAP_RETURN_IF_ERROR(sets.status());
-    const std::optional<v1::SetRecord> missing = FindMissingSet(*nodes, *sets, node, copies);
+    const std::optional<v1::SetRecord> missing =
+        FindMissingSet(nodes, *sets, node, copies, kSetsOfNewNode);
     if (!missing) {
       return Status();
     }
     VSWAP_RETURN_IF_ERROR(CheckSetNumber(missing->set()));
-    const std::string key = NumberedKey("sets", missing->set());
-    VSWAP_RETURN_IF_ERROR(
-        Commit(coordinator, {{{key, 0}}, {{key, missing->SerializeAsString()}}, {}}).status());
+    VSWAP_RETURN_IF_ERROR(Commit(coordinator, MakeSet(*missing, revisions)).status());
   }
   return MakeError(StatusCode::kAborted, "others change the records of sets all the time");
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,6 +31,10 @@ StatusOr<std::optional<v1::NodeRecord>> FindNode(Coordinator& coordinator, const
 // of its own. ABORTED: others changed the records all the while. FAILED_PRECONDITION: the node is
 // of the other tier, or on the machine of one that keeps copies of the same pages.
 StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord wanted);
+
+// Makes a set, if none has its number and its nodes' records are as they were seen: `revisions` by
+// node.
+Transaction MakeSet(const v1::SetRecord& set, const std::map<uint32_t, uint64_t>& revisions);
 
 // Makes the sets of `copies` nodes that a registered node is to be in (see FindMissingSet).
 // RESOURCE_EXHAUSTED: all numbers of sets are used up. ABORTED: others changed the sets all the

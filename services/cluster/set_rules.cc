@@ -4,12 +4,6 @@
 #include <tuple>
 
 namespace vswap {
-namespace {
-
-constexpr int kSharedSetsPerNode = 2;
-
-}  // namespace
-
 bool IsIn(const v1::SetRecord& set, const v1::NodeRecord& node) {
   for (int i = 0; i < set.nodes_size() && i < set.incarnations_size(); ++i) {
     if (set.nodes(i) == node.node() && set.incarnations(i) == node.incarnation()) {
@@ -29,7 +23,8 @@ uint32_t NextSetNumber(const std::vector<v1::SetRecord>& sets) {
 
 std::optional<v1::SetRecord> FindMissingSet(const std::vector<v1::NodeRecord>& nodes,
                                             const std::vector<v1::SetRecord>& sets,
-                                            const v1::NodeRecord& node, uint32_t copies) {
+                                            const v1::NodeRecord& node, uint32_t copies,
+                                            int enough) {
   std::vector<v1::SetRecord> good;
   std::ranges::copy_if(sets, std::back_inserter(good), [&](const v1::SetRecord& set) {
     const auto there = std::ranges::count_if(
@@ -46,7 +41,7 @@ std::optional<v1::SetRecord> FindMissingSet(const std::vector<v1::NodeRecord>& n
   const bool may_keep_pages = std::ranges::any_of(nodes, [&](const v1::NodeRecord& other) {
     return other.node() == node.node() && other.incarnation() == node.incarnation();
   });
-  if (copies < 2 || !may_keep_pages || sets_with(node) >= kSharedSetsPerNode) {
+  if (copies < 2 || !may_keep_pages || sets_with(node) >= enough) {
     return std::nullopt;
   }
   std::vector<v1::NodeRecord> chosen{node};

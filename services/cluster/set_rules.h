@@ -21,14 +21,19 @@ inline bool IsDraining(const v1::NodeRecord& node) {
 uint32_t NextSetNumber(const std::vector<v1::SetRecord>& sets);
 
 // The set that is to be made next for the node: of `copies` nodes of its tier on different
-// machines, if possible in other zones, and in few sets so far. Empty: it is in two already, or
-// there are no others for it. Few sets make the loss of several nodes at once less likely to hit
+// machines, if possible in other zones, and in few sets so far. Empty: it is in `enough` already,
+// or there are no others for it. Few sets make the loss of several nodes at once less likely to hit
 // all copies of something (copysets).
 //
 // `nodes`: those that may keep new pages, as they are registered now. A set with any other node or
 // incarnation in it does not count.
 std::optional<v1::SetRecord> FindMissingSet(const std::vector<v1::NodeRecord>& nodes,
                                             const std::vector<v1::SetRecord>& sets,
-                                            const v1::NodeRecord& node, uint32_t copies);
+                                            const v1::NodeRecord& node, uint32_t copies,
+                                            int enough);
+
+// For a node that joins; and for one whose partners are gone, which has to be in some set.
+inline constexpr int kSetsOfNewNode = 2;
+inline constexpr int kSetsOfOldNode = 1;
 
 }  // namespace vswap

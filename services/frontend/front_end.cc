@@ -246,8 +246,9 @@ void FrontEnd::ReconcileLater() {
       std::erase_if(comparison.shards, [](const auto& shard) { return shard->failed(); });
     }
     std::erase_if(later_, [](const Comparison& comparison) { return comparison.shards.empty(); });
-    const auto it =
-        std::ranges::find_if(later_, [this](const Comparison& c) { return Answers(c); });
+    // What is found missing has to have room among the repairs.
+    const auto it = std::ranges::find_if(
+        later_, [this](const Comparison& c) { return !repairs_.full() && Answers(c); });
     if (it != later_.end()) {
       next = std::move(*it);
       later_.erase(it);
@@ -278,6 +279,9 @@ void FrontEnd::Compare(Comparison comparison) {
 
 void FrontEnd::CompareWith(NodeId node) {
   MutexLock lock(mutex_);
+  std::erase_if(later_, [node](const Comparison& comparison) {
+    return comparison.nodes == std::vector<NodeId>{node};
+  });
   later_.push_back({shards_.All(), {node}});
   if (!reconciling_ && !std::exchange(waiting_, true)) {
     executor_.PostAfter(kReconcilePause, [this] { ReconcileLater(); });
@@ -286,9 +290,9 @@ void FrontEnd::CompareWith(NodeId node) {
 
 bool FrontEnd::reconciled() const {
   MutexLock lock(mutex_);
-  return reconciled_ && std::ranges::none_of(later_, [this](const Comparison& comparison) {
-           return Answers(comparison);
-         });
+  return reconciled_ && !reconciling_ &&
+         std::ranges::none_of(later_,
+                              [this](const Comparison& comparison) { return Answers(comparison); });
 }
 
 void FrontEnd::Stop() {

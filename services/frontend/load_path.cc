@@ -215,6 +215,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
     }
     std::vector<size_t> wanted;
     std::vector<size_t> revived;
+    std::vector<size_t> damaged;
     {
       MutexLock lock(mutex_);
       // What comes late changes nothing.
@@ -223,9 +224,13 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
       }
       wanted.swap(wanted_);
       revived.swap(revived_);
+      damaged.swap(damaged_);
     }
     for (const size_t i : revived) {
       Revive(pages_[i]);
+    }
+    for (const size_t i : damaged) {
+      Repair(pages_[i]);
     }
     Ask(std::move(wanted));
   }
@@ -278,8 +283,16 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
     if (entry.word.kind() == Backing::kLost) {
       revived_.push_back(i);
     } else if (pages_[i].missing) {
+      damaged_.push_back(i);
+    }
+  }
+
+  // A node's copy is missing, unless the page has moved on meanwhile.
+  void Repair(const Page& page) {
+    const SpaceId space = call_.header.space;
+    if (shard_->Lookup(space, page.offset).word == page.entry.word) {
       ++context_.counters.copies_missing;
-      context_.repairs.Add(shard_->id(), call_.header.space, pages_[i].offset, {entry});
+      context_.repairs.Add(shard_->id(), space, page.offset, {page.entry});
     }
   }
 
@@ -379,6 +392,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
   Mutex mutex_;
   std::vector<size_t> wanted_ GUARDED_BY(mutex_);   // to be asked for again
   std::vector<size_t> revived_ GUARDED_BY(mutex_);  // were lost and are found
+  std::vector<size_t> damaged_ GUARDED_BY(mutex_);  // a copy is missing, another one is not
   size_t undecided_ GUARDED_BY(mutex_) = 0;         // pages of this round
   uint32_t round_ GUARDED_BY(mutex_) = 0;           // of questions
 };

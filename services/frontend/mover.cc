@@ -46,6 +46,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     SetId from = 0;
     SetId to = 0;
     Version first_version = 0;
+    Duration took{};  // by each page, so that the rate is kept
     std::vector<Moving> pages;
     uint32_t copies_asked = 0;                // a bit each
     std::vector<size_t> put;                  // indices of the pages that were put
@@ -66,7 +67,12 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
       return context_.executor.Post([self = shared_from_this()] { self->NextBatch(); });
     }
     batch->to = *target;
-    while (!sources_.empty() && batch->pages.size() < kBatchPagesMax &&
+    const uint64_t rate = options_.pages_per_second == nullptr ? 0 : options_.pages_per_second();
+    batch->took =
+        rate == 0 ? Duration() : Duration(std::chrono::seconds(1)) / static_cast<int64_t>(rate);
+    // A second's worth at most, so that something more urgent need not wait.
+    const size_t pages_max = rate == 0 ? kBatchPagesMax : std::min<uint64_t>(kBatchPagesMax, rate);
+    while (!sources_.empty() && batch->pages.size() < pages_max &&
            sources_.back().entry.word.set() == batch->from) {
       batch->pages.push_back({sources_.back(), nullptr, nullptr});
       sources_.pop_back();
@@ -127,10 +133,13 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
 
   void Copy(const std::shared_ptr<Batch>& batch) {
     std::vector<SetPut> puts;
-    const bool overlaps = context_.placement.ShareNode(batch->from, batch->to);
+    const bool overlaps = options_.replaces && context_.placement.ShareNode(batch->from, batch->to);
     for (size_t i = 0; i < batch->pages.size(); ++i) {
       const Moving& moving = batch->pages[i];
       if (moving.got == nullptr) {
+        if (options_.on_unsound != nullptr) {
+          options_.on_unsound(Current().id(), moving.source);
+        }
         continue;
       }
       const NamedEntry& source = moving.source;
@@ -207,13 +216,9 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     if (no_room_for_.contains(batch.from)) {
       LeaveSet(batch.from);
     }
+    const Duration pause = batch.took * static_cast<int64_t>(batch.pages.size());
     const auto next = [self = shared_from_this()] { self->NextBatch(); };
-    if (options_.pages_per_second == 0) {
-      context_.executor.Post(next);
-    } else {
-      context_.executor.PostAfter(
-          Duration(std::chrono::seconds(batch.pages.size())) / options_.pages_per_second, next);
-    }
+    pause == Duration() ? context_.executor.Post(next) : context_.executor.PostAfter(pause, next);
   }
 
   void LeaveSet(SetId set) {

@@ -22,9 +22,13 @@ using MoveTarget = std::function<std::optional<SetId>(SetId from)>;
 struct MoveOptions {
   MoveSource source;
   MoveTarget target;
-  // Tried at most, on average; 0: as many as can be.
-  uint64_t pages_per_second = 0;
+  // Tried at most, on average; asked for once a batch. Null: as many as can be.
+  std::function<uint64_t()> pages_per_second = nullptr;
   std::atomic<uint64_t>* counter = nullptr;  // of pages moved; null: none
+  // Told of pages of which no sound copy was found. Null: nobody is.
+  std::function<void(ShardId, const NamedEntry&)> on_unsound = nullptr;
+  // Whether nodes of both sets have the old record, so that its room counts for the new one.
+  bool replaces = true;
 };
 
 struct MoveResult {

@@ -142,7 +142,9 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
   // Those that have other copies; false where too many wait already.
   bool RepairAll(ShardId id, const std::vector<NamedEntry>& suspects) {
     return std::ranges::all_of(suspects, [&](const NamedEntry& suspect) {
-      if (context_.placement.CopiesOf(suspect.entry.word.set()).size() == 1) {
+      const Word word = suspect.entry.word;
+      const Word now = by_id_.at(id)->Lookup(suspect.space, suspect.offset).word;
+      if (now != word || context_.placement.CopiesOf(word.set()).size() == 1) {
         return true;
       }
       ++context_.counters.copies_missing;

@@ -3,6 +3,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <set>
+#include <tuple>
 #include <utility>
 
 #include "services/frontend/shard_table.h"
@@ -118,79 +120,115 @@ void RedundancyKeeper::MakeSets() {
                  });
 }
 
-// One move at a time, of what is most urgent.
+// One move at a time, of what is most urgent and not waiting.
 void RedundancyKeeper::Move() {
+  std::array<bool, kWorks> may_begin{};
   {
     MutexLock lock(mutex_);
-    if (moving_ || --pause_left_ > 0) {
+    if (moving_) {
       return;
+    }
+    for (size_t work = 0; work < kWorks; ++work) {
+      int& left = backoffs_[work].left;
+      left = std::max(0, left - 1);
+      may_begin[work] = left == 0;
     }
   }
   moving_ = true;
-  if (!MoveDamaged() && !MoveDegraded(false) && !MoveDegraded(true)) {
-    MutexLock lock(mutex_);
-    pause_ = 0;
-    no_room_ = moving_ = false;
+  for (const Work work : {kRepair, kRebuild, kDrain}) {
+    if (may_begin[work] && Begin(work)) {
+      return;
+    }
   }
+  moving_ = false;
 }
 
+bool RedundancyKeeper::Begin(Work work) {
+  if (work == kRepair ? MoveDamaged() : MoveDegraded(work)) {
+    return true;
+  }
+  MutexLock lock(mutex_);
+  backoffs_[work] = {};
+  return false;
+}
+
+struct RedundancyKeeper::Repairing {
+  Repairs::ByShard pages;
+  mutable Mutex mutex;
+  // No sound copy was found.
+  std::set<std::tuple<ShardId, SpaceId, Offset>> unsound GUARDED_BY(mutex);
+};
+
 bool RedundancyKeeper::MoveDamaged() {
-  auto pages = std::make_shared<const Repairs::ByShard>(context_.repairs.Take());
+  const auto repairing = std::make_shared<Repairing>();
+  repairing->pages = context_.repairs.Take();
   std::vector<std::shared_ptr<Shard>> shards;
-  for (const auto& [id, of_shard] : *pages) {
+  for (const auto& [id, of_shard] : repairing->pages) {
     if (auto shard = context_.shards.Find(id)) {
       shards.push_back(std::move(shard));
     }
   }
   if (shards.empty()) {
-    context_.repairs.Done();
+    context_.repairs.GiveBack({});
     return false;
   }
-  MovePages(context_, std::move(shards),
-            {.source =
-                 [pages](Shard& shard) {
-                   std::vector<NamedEntry> entries;
-                   for (const auto& [slot, page] : pages->at(shard.id())) {
-                     entries.push_back({slot.first, slot.second, page.entry});
-                   }
-                   return entries;
-                 },
-             .target = [self = shared_from_this()](SetId from) -> std::optional<SetId> {
-               const Placement& placement = self->context_.placement;
-               const std::optional<Tier> tier = placement.TierOf(from);
-               return tier && !self->stopped_ ? placement.ChooseAsGood(from, *tier) : std::nullopt;
-             },
-             .pages_per_second = options_.pages_per_second,
-             .counter = &context_.counters.repaired},
-            [self = shared_from_this(), pages](const MoveResult& result) {
-              self->EndRepairs(*pages);
-              self->EndMove(result);
-            });
+  MovePages(
+      context_, std::move(shards),
+      {.source =
+           [repairing](Shard& shard) {
+             std::vector<NamedEntry> entries;
+             for (const auto& [slot, page] : repairing->pages.at(shard.id())) {
+               entries.push_back({slot.first, slot.second, page.entry});
+             }
+             return entries;
+           },
+       .target = [self = shared_from_this()](SetId from) -> std::optional<SetId> {
+         const Placement& placement = self->context_.placement;
+         const std::optional<Tier> tier = placement.TierOf(from);
+         return tier && !self->stopped_ ? placement.ChooseAsGood(from, *tier) : std::nullopt;
+       },
+       .pages_per_second = [self = shared_from_this()] { return self->options_.pages_per_second; },
+       .counter = &context_.counters.repaired,
+       .on_unsound =
+           [repairing](ShardId shard, const NamedEntry& page) {
+             MutexLock lock(repairing->mutex);
+             repairing->unsound.insert({shard, page.space, page.offset});
+           },
+       // Some node has no old record whose room would count.
+       .replaces = false},
+      [self = shared_from_this(), repairing](const MoveResult& result) {
+        self->EndRepairs(*repairing);
+        self->EndMove(kRepair, result, self->stopped_);
+      });
   return true;
 }
 
 // Those that are as they were are tried again.
-void RedundancyKeeper::EndRepairs(const Repairs::ByShard& pages) {
-  context_.repairs.Done();
-  for (const auto& [id, of_shard] : pages) {
+void RedundancyKeeper::EndRepairs(const Repairing& repairing) {
+  Repairs::ByShard rest;
+  for (const auto& [id, of_shard] : repairing.pages) {
     const auto shard = context_.shards.Find(id);
     for (const auto& [slot, page] : of_shard) {
       const auto [space, offset] = slot;
-      if (shard != nullptr && shard->Lookup(space, offset).word == page.entry.word) {
-        context_.repairs.Add(id, space, offset, {page.entry, page.tries + 1});
+      if (shard == nullptr || shard->Lookup(space, offset).word != page.entry.word) {
+        continue;
       }
+      MutexLock lock(repairing.mutex);
+      const int failed = repairing.unsound.contains({id, space, offset}) ? 1 : 0;
+      rest[id][slot] = {page.entry, page.tries + failed};
     }
   }
+  context_.repairs.GiveBack(rest);
 }
 
-bool RedundancyKeeper::MoveDegraded(bool draining) {
-  const Placement& placement = context_.placement;
-  const std::vector<SetId> movable = MovableSets(draining);
+bool RedundancyKeeper::MoveDegraded(Work work) {
+  const std::vector<SetId> movable = MovableSets(work);
   std::vector<std::shared_ptr<Shard>> shards = context_.shards.All();
   std::erase_if(shards, [&](const auto& shard) { return shard->PagesOn(movable) == 0; });
   if (shards.empty()) {
     return false;
   }
+  const auto interrupted = std::make_shared<std::atomic<bool>>(false);
   MovePages(
       context_, std::move(shards),
       {.source =
@@ -200,31 +238,47 @@ bool RedundancyKeeper::MoveDegraded(bool draining) {
              return entries;
            },
        .target =
-           [self = shared_from_this(), &placement, draining](SetId from) {
-             // It may have been told to stop meanwhile, or something may be more urgent.
-             const bool go_on = !self->stopped_ && !(draining && self->MustRebuild());
-             return go_on ? placement.ChooseBetter(from) : std::nullopt;
+           [self = shared_from_this(), work, interrupted](SetId from) {
+             if (self->stopped_ || self->GivesWay(work)) {
+               *interrupted = true;
+             }
+             return *interrupted ? std::nullopt : self->context_.placement.ChooseBetter(from);
            },
-       .pages_per_second = draining ? DrainRate() : options_.pages_per_second,
+       .pages_per_second =
+           [self = shared_from_this(), work] {
+             return work == kDrain ? self->DrainRate() : self->options_.pages_per_second;
+           },
        .counter = &context_.counters.rebuilt},
-      [self = shared_from_this()](const MoveResult& result) { self->EndMove(result); });
+      [self = shared_from_this(), work, interrupted](const MoveResult& result) {
+        self->EndMove(work, result, *interrupted);
+      });
   return true;
 }
 
-std::vector<SetId> RedundancyKeeper::MovableSets(bool draining) const {
+std::vector<SetId> RedundancyKeeper::MovableSets(Work work) const {
   const Placement& placement = context_.placement;
   std::vector<SetId> sets = placement.DegradedSets();
   std::erase_if(sets, [&](SetId set) {
-    return placement.OnlyDrains(set) != draining || !placement.ChooseBetter(set);
+    return placement.OnlyDrains(set) != (work == kDrain) || !placement.ChooseBetter(set);
   });
   return sets;
 }
 
-bool RedundancyKeeper::MustRebuild() const {
-  const std::vector<SetId> sets = MovableSets(false);
-  return context_.repairs.waiting() > 0 ||
-         std::ranges::any_of(context_.shards.All(),
+bool RedundancyKeeper::HasPagesOn(const std::vector<SetId>& sets) const {
+  return std::ranges::any_of(context_.shards.All(),
                              [&](const auto& shard) { return shard->PagesOn(sets) > 0; });
+}
+
+bool RedundancyKeeper::GivesWay(Work work) const {
+  bool repair = false;
+  bool rebuild = false;
+  {
+    MutexLock lock(mutex_);
+    repair = backoffs_[kRepair].left == 0;
+    rebuild = work == kDrain && backoffs_[kRebuild].left == 0;
+  }
+  return (repair && context_.repairs.waiting() > 0) ||
+         (rebuild && HasPagesOn(MovableSets(kRebuild)));
 }
 
 // This front-end's part of the lowest rate that an operator gave.
@@ -241,32 +295,34 @@ uint64_t RedundancyKeeper::DrainRate() const {
   return rate;
 }
 
-void RedundancyKeeper::EndMove(const MoveResult& result) {
+void RedundancyKeeper::EndMove(Work work, const MoveResult& result, bool interrupted) {
   MutexLock lock(mutex_);
-  pause_ = result.moved == 0 ? std::clamp(2 * pause_, 1, kPauseMax) : 0;
-  pause_left_ = pause_;
-  no_room_ = result.no_room;
+  Backoff& backoff = backoffs_[work];
+  const bool fruitless = result.moved == 0 && !interrupted;
+  backoff.pause = fruitless ? std::clamp(2 * backoff.pause, 1, kPauseMax) : 0;
+  backoff.left = backoff.pause;
+  backoff.obstacle = result.no_room ? "room: the other nodes are full"
+                     : fruitless    ? "copies: no node that has one answers"
+                                    : "";
   moving_ = false;
 }
 
 std::string RedundancyKeeper::WaitsFor() const {
   const Placement& placement = context_.placement;
   const std::vector<SetId> degraded = placement.DegradedSets();
-  const auto shards = context_.shards.All();
-  const auto pages_on = [&](const std::vector<SetId>& sets) {
-    return std::ranges::any_of(shards, [&](const auto& shard) { return shard->PagesOn(sets) > 0; });
-  };
-  if (!pages_on(degraded)) {
+  if (!HasPagesOn(degraded) && context_.repairs.waiting() == 0) {
     return "";
   }
   {
     MutexLock lock(mutex_);
-    if (no_room_) {
-      return "room: the other nodes are full";
+    for (const Backoff& backoff : backoffs_) {
+      if (*backoff.obstacle != 0) {
+        return backoff.obstacle;
+      }
     }
   }
   for (const SetId set : degraded) {
-    if (pages_on({set}) && !placement.ChooseBetter(set)) {
+    if (HasPagesOn({set}) && !placement.ChooseBetter(set)) {
       return "nodes: there are too few on other machines for as many copies as are wanted";
     }
   }

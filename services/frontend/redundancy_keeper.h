@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <map>
 #include <memory>
@@ -57,17 +58,30 @@ class RedundancyKeeper : public std::enable_shared_from_this<RedundancyKeeper> {
   void Ask(const Placement::Member& member);
   void JudgeSilence();
   void MakeSets();
+  // In the order of their urgency.
+  enum Work : uint8_t { kRepair, kRebuild, kDrain, kWorks };
+  struct Backoff {
+    int pause = 0;  // looks to wait after a move without success
+    int left = 0;   // of them
+    const char* obstacle = "";
+  };
+  struct Repairing;
+
   void Move();
+  // False where there is nothing to do.
+  bool Begin(Work work);
   bool MoveDamaged();
-  void EndRepairs(const Repairs::ByShard& pages);
+  void EndRepairs(const Repairing& repairing);
   // Pages of sets that have too few lasting copies even if no node drained, or only of the others.
-  bool MoveDegraded(bool draining);
+  bool MoveDegraded(Work work);
   // Of these sets, those whose pages have somewhere to go.
-  std::vector<SetId> MovableSets(bool draining) const;
-  // Whether something is more urgent than a drain.
-  bool MustRebuild() const;
+  std::vector<SetId> MovableSets(Work work) const;
+  bool HasPagesOn(const std::vector<SetId>& sets) const;
+  // Whether there is more urgent work that is not waiting.
+  bool GivesWay(Work work) const;
   uint64_t DrainRate() const;
-  void EndMove(const MoveResult& result);
+  // `interrupted`: it gave way, or was stopped.
+  void EndMove(Work work, const MoveResult& result, bool interrupted);
 
   const Options options_;
   const FrontEndContext context_;
@@ -79,9 +93,7 @@ class RedundancyKeeper : public std::enable_shared_from_this<RedundancyKeeper> {
   std::map<const Placement::Member*, Heard> heard_ GUARDED_BY(mutex_);
   // Those that have formed all the sets they can.
   std::vector<PresentNode> settled_ GUARDED_BY(mutex_);
-  int pause_ GUARDED_BY(mutex_) = 0;         // looks to wait after a move without success
-  int pause_left_ GUARDED_BY(mutex_) = 0;    // of them
-  bool no_room_ GUARDED_BY(mutex_) = false;  // found by the last move
+  std::array<Backoff, kWorks> backoffs_ GUARDED_BY(mutex_);
 };
 
 }  // namespace vswap

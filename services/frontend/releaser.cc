@@ -98,13 +98,16 @@ void Releaser::OnAnswer(NodeId node, Batch batch, bool answered) {
     if (answered) {
       queue.silent = false;
       queue.retry = {};
-      next = std::min<size_t>(queue.waiting.size(), 2);  // ever faster
+      // Ever faster, up to a limit.
+      const size_t more = queue.under_way + queue.posted < kUnderWayMax ? 2 : 1;
+      next = std::min(queue.waiting.size(), more);
     } else {
       dropped_ += queue.Add(std::move(batch));
-      next = queue.under_way == 0 ? 1 : 0;
+      next = queue.under_way + queue.posted == 0 ? 1 : 0;
       queue.silent = true;
       retry = queue.retry = std::clamp(2 * queue.retry, kRetryMin, kRetryMax);
     }
+    queue.posted += next;
   }
   for (size_t i = 0; i < next; ++i) {
     executor_.PostAfter(retry, [this, node] { SendNext(node); });
@@ -116,6 +119,7 @@ void Releaser::SendNext(NodeId node) {
   {
     MutexLock lock(mutex_);
     Queue& queue = queues_[node];
+    --queue.posted;
     if (queue.waiting.empty()) {
       return;
     }

@@ -46,6 +46,7 @@ class Releaser {
   };
   struct Queue {
     size_t under_way = 0;  // batches
+    size_t posted = 0;     // tasks that will send one
     std::deque<Batch> waiting;
     size_t names_waiting = 0;
     // Nothing but one batch now and then is sent.
@@ -60,6 +61,7 @@ class Releaser {
   void OnAnswer(NodeId node, Batch batch, bool answered);
   // One that waits, if any does.
   void SendNext(NodeId node);
+  static constexpr size_t kUnderWayMax = 16;  // of what waited
 
   const Placement& placement_;
   Executor& executor_;

@@ -6,15 +6,19 @@ namespace vswap {
 
 bool Repairs::Add(ShardId shard, SpaceId space, Offset offset, const Page& page) {
   MutexLock lock(mutex_);
-  if (page.tries >= kTriesMax) {
-    ++given_up_;
-    return true;
-  }
   if (waiting_ + taken_ >= kPagesMax) {
     return false;
   }
-  waiting_ += pages_[shard].insert_or_assign({space, offset}, page).second ? 1 : 0;
+  Keep(shard, {space, offset}, page);
   return true;
+}
+
+void Repairs::Keep(ShardId shard, const std::pair<SpaceId, Offset>& slot, const Page& page) {
+  const auto [it, added] = pages_[shard].try_emplace(slot, page);
+  if (!added && it->second.entry.word.version() < page.entry.word.version()) {
+    it->second = page;
+  }
+  waiting_ += added ? 1 : 0;
 }
 
 Repairs::ByShard Repairs::Take() {
@@ -23,9 +27,18 @@ Repairs::ByShard Repairs::Take() {
   return std::exchange(pages_, {});
 }
 
-void Repairs::Done() {
+void Repairs::GiveBack(const ByShard& rest) {
   MutexLock lock(mutex_);
   taken_ = 0;
+  for (const auto& [shard, pages] : rest) {
+    for (const auto& [slot, page] : pages) {
+      if (page.tries >= kTriesMax) {
+        ++given_up_;
+      } else {
+        Keep(shard, slot, page);
+      }
+    }
+  }
 }
 
 size_t Repairs::waiting() const {

@@ -23,17 +23,22 @@ class Repairs {
   using BySlot = std::map<std::pair<SpaceId, Offset>, Page>;
   using ByShard = std::map<ShardId, BySlot>;
 
-  // False where there are too many; a page that was tried kTriesMax times is dropped and counted.
+  // False where there are too many. Of one slot the newest is kept.
   bool Add(ShardId shard, SpaceId space, Offset offset, const Page& page);
-  // All of them; they count as waiting until Done.
+  // All of them; they count as waiting until the rest is given back. Those that were tried
+  // kTriesMax times are dropped then, and counted.
   ByShard Take();
-  void Done();
+  void GiveBack(const ByShard& rest);
   // Pages that were not repaired yet.
   size_t waiting() const;
-  bool full() const { return waiting() >= kPagesMax; }
+  // No more may be looked for.
+  bool full() const { return waiting() >= kPagesMax / 2; }
   uint64_t given_up() const;
 
  private:
+  void Keep(ShardId shard, const std::pair<SpaceId, Offset>& slot, const Page& page)
+      REQUIRES(mutex_);
+
   mutable Mutex mutex_;
   ByShard pages_ GUARDED_BY(mutex_);
   size_t waiting_ GUARDED_BY(mutex_) = 0;

@@ -1,6 +1,7 @@
 #include "services/frontend/set_making.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -31,22 +32,21 @@ std::optional<v1::SetRecord> FindMissing(const Placement& placement,
                                          const std::vector<v1::SetRecord>& sets) {
   for (const v1::NodeRecord& node : nodes) {
     const uint32_t copies = placement.wanted(static_cast<Tier>(node.tier()));
-    if (auto missing = FindMissingSet(nodes, sets, node, copies)) {
+    if (auto missing = FindMissingSet(nodes, sets, node, copies, kSetsOfOldNode)) {
       return missing;
     }
   }
   return std::nullopt;
 }
 
-void Make(Coordinator& coordinator, const v1::SetRecord& set, const Callback<bool>& done) {
+void Make(Coordinator& coordinator, const v1::SetRecord& set,
+          const std::map<uint32_t, uint64_t>& revisions, const Callback<bool>& done) {
   if (set.set() > kSetIdMax) {
     return done(MakeError(StatusCode::kResourceExhausted, "all numbers of sets are used up"));
   }
-  const std::string key = NumberedKey("sets", set.set());
-  coordinator.Commit({{{key, 0}}, {{key, set.SerializeAsString()}}, {}},
-                     [done](const StatusOr<TransactionReply>& reply) {
-                       done(reply.ok() ? StatusOr<bool>(true) : reply.status());
-                     });
+  coordinator.Commit(MakeSet(set, revisions), [done](const StatusOr<TransactionReply>& reply) {
+    done(reply.ok() ? StatusOr<bool>(true) : reply.status());
+  });
 }
 
 }  // namespace
@@ -55,23 +55,29 @@ void MakeMissingSet(Coordinator& coordinator, const Placement& placement,
                     std::vector<PresentNode> present, Callback<bool> done) {
   coordinator.List("nodes/", [&coordinator, &placement, present = std::move(present),
                               done = std::move(done)](const auto& found_nodes) {
-    auto nodes = Parse<v1::NodeRecord>(found_nodes);
-    if (!nodes.ok()) {
-      return done(nodes.status());
+    const auto known = Parse<v1::NodeRecord>(found_nodes);
+    if (!known.ok()) {
+      return done(known.status());
     }
-    std::erase_if(*nodes, [&](const v1::NodeRecord& node) {
-      return std::ranges::find(present, PresentNode{node.node(), node.incarnation()}) ==
-             present.end();
-    });
-    coordinator.List("sets/", [&coordinator, &placement, nodes = *std::move(nodes),
-                               done](const auto& found_sets) {
-      const auto sets = Parse<v1::SetRecord>(found_sets);
-      if (!sets.ok()) {
-        return done(sets.status());
+    std::vector<v1::NodeRecord> nodes;
+    std::map<uint32_t, uint64_t> revisions;
+    for (size_t i = 0; i < known->size(); ++i) {
+      const v1::NodeRecord& node = (*known)[i];
+      revisions[node.node()] = (*found_nodes)[i].revision;
+      if (std::ranges::find(present, PresentNode{node.node(), node.incarnation()}) !=
+          present.end()) {
+        nodes.push_back(node);
       }
-      const auto missing = FindMissing(placement, nodes, *sets);
-      missing ? Make(coordinator, *missing, done) : done(false);
-    });
+    }
+    coordinator.List("sets/",
+                     [&coordinator, &placement, nodes, revisions, done](const auto& found_sets) {
+                       const auto sets = Parse<v1::SetRecord>(found_sets);
+                       if (!sets.ok()) {
+                         return done(sets.status());
+                       }
+                       const auto missing = FindMissing(placement, nodes, *sets);
+                       missing ? Make(coordinator, *missing, revisions, done) : done(false);
+                     });
   });
 }
 

@@ -94,7 +94,6 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   void PutTier(Tier tier, std::vector<size_t> pages) {
     const std::optional<SetId> set = pages.empty() ? std::nullopt : NextSet(tier);
     if (!set) {
-      unreached_ = false;
       tried_.clear();
       pages.insert(pages.end(), incompressible_.begin(), incompressible_.end());
       incompressible_.clear();
@@ -137,6 +136,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   void OnPut(Tier tier, SetId set, const std::vector<size_t>& pages,
              const std::vector<PutOutcome>& outcomes) {
     std::vector<size_t> next;
+    unreached_ = false;
     for (size_t i = 0; i < pages.size(); ++i) {
       const size_t page = pages[i];
       switch (outcomes[i].code) {
@@ -400,7 +400,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   int rounds_ = 0;                            // since the last that placed a page
   int fruitless_ = 0;
   bool unavailable_ = false;  // some node's effect is unknown
-  bool unreached_ = false;    // a node of this tier's, in this round
+  bool unreached_ = false;    // a node of the set that was tried last
   bool partly_put_ = false;   // some leftover's record may exist
   bool hopeless_ = false;
 };

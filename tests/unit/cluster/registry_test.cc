@@ -128,16 +128,19 @@ TEST(SetRules, ASetWithANodeThatIsAwayDoesNotCount) {
   const std::vector<v1::SetRecord> sets = {SetOf(1, {1, 2}), SetOf(2, {2, 3}), SetOf(3, {3, 4}),
                                            SetOf(9, {4, 1})};
   const std::vector<v1::NodeRecord> all = {NodeOf(1), NodeOf(2), NodeOf(3), NodeOf(4)};
-  EXPECT_FALSE(FindMissingSet(all, sets, NodeOf(1), 2));
+  EXPECT_FALSE(FindMissingSet(all, sets, NodeOf(1), 2, kSetsOfNewNode));
+  // Another partner is left: no set is made for that.
+  EXPECT_FALSE(
+      FindMissingSet({NodeOf(1), NodeOf(3), NodeOf(4)}, sets, NodeOf(1), 2, kSetsOfOldNode));
   const std::vector<v1::NodeRecord> left = {NodeOf(1), NodeOf(3)};
-  const auto missing = FindMissingSet(left, sets, NodeOf(1), 2);
+  const auto missing = FindMissingSet(left, sets, NodeOf(1), 2, kSetsOfOldNode);
   ASSERT_TRUE(missing.has_value());
   EXPECT_EQ(missing->set(), 10u);
   EXPECT_TRUE(IsIn(*missing, NodeOf(1)));
   EXPECT_TRUE(IsIn(*missing, NodeOf(3)));
-  EXPECT_FALSE(FindMissingSet(left, {*missing}, NodeOf(1), 2));
-  EXPECT_FALSE(FindMissingSet(left, sets, NodeOf(2), 2));  // itself away
-  EXPECT_FALSE(FindMissingSet(left, sets, NodeOf(1), 1));
+  EXPECT_FALSE(FindMissingSet(left, {*missing}, NodeOf(1), 2, kSetsOfOldNode));
+  EXPECT_FALSE(FindMissingSet(left, sets, NodeOf(2), 2, kSetsOfOldNode));  // itself away
+  EXPECT_FALSE(FindMissingSet(left, sets, NodeOf(1), 1, kSetsOfOldNode));
 }
 
 }  // namespace
