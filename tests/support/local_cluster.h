@@ -22,6 +22,9 @@ class LocalCluster {
   void Continue(const std::string& process) { Run("cont", process); }
   // Killed, and what it kept is gone.
   void Destroy(const std::string& process) { Run("destroy", process); }
+  // Only of a cluster with --netns: the process' cable is pulled, and plugged in again.
+  void Cut(const std::string& process) { Run("cut", process); }
+  void Join(const std::string& process) { Run("join", process); }
   // Whether all shards are served, and logs and pages have as many copies as are wanted; as of the
   // last second.
   bool FullyRedundant() const;
