@@ -32,6 +32,11 @@ class LocalCluster {
   // What vswapctl prints, asked of the first front-end.
   std::string Control(const std::string& arguments) const;
   bool Alive(const std::string& process) const;
+  // Whether the process, of any role but etcd, answers over the network within two seconds.
+  bool Answers(const std::string& process) const;
+  std::string DataDir(const std::string& process) const;
+  // The file of a compressor's pages.
+  std::string Arena(const std::string& process) const;
 
  private:
   void Run(const std::string& command, const std::string& arguments);
