@@ -64,8 +64,14 @@ start() { # ROLE-N
   disown
 }
 
+# As the kernel tells it; nothing once it is gone.
+state() { # ROLE-N
+  awk '/^State/ {print $2}' "/proc/$(cat "$dir/$1.pid")/status" 2> /dev/null
+}
+
+# One that has ended may stand as a zombie for as long as its parent likes.
 alive() { # ROLE-N
-  [[ -e $dir/$1.pid ]] && kill -0 "$(cat "$dir/$1.pid")" 2> /dev/null
+  [[ -e $dir/$1.pid && $(state "$1") == [^Z] ]]
 }
 
 names() {
@@ -222,15 +228,15 @@ up() {
 }
 
 status() {
-  local name state
+  local name condition
   for name in $(names); do
-    state=dead
+    condition=dead
     if alive "$name"; then
-      state=running
-      [[ $(awk '/^State/ {print $2}' "/proc/$(cat "$dir/$name.pid")/status") == T ]] && state=stopped
-      is_cut "$name" && state="cut"
+      condition=running
+      [[ $(state "$name") == T ]] && condition=stopped
+      is_cut "$name" && condition="cut"
     fi
-    printf '%-14s %-8s pid %-8s %s\n' "$name" "$state" "$(cat "$dir/$name.pid")" "$(head -1 "$dir/$name.out" 2> /dev/null | grep '^ready' || true)"
+    printf '%-14s %-8s pid %-8s %s\n' "$name" "$condition" "$(cat "$dir/$name.pid")" "$(head -1 "$dir/$name.out" 2> /dev/null | grep '^ready' || true)"
   done
 
   redundancy
@@ -259,23 +265,32 @@ value() { # NAME METRICS
   awk -v name="$1" '$1 == name {print int($2); found = 1} END {if (!found) print 0}' <<< "$2"
 }
 
-down() {
-  local name end
-  [[ -e $dir/etcd || -e $dir/network ]] || fail "$dir holds no cluster"
-  for name in $(names); do
+# SIGTERM, and after 20 seconds SIGKILL.
+end_processes() { # ROLE-N...
+  local name end=$((SECONDS + 20))
+  for name in "$@"; do
     # The process may end between the question and the signal.
     if alive "$name"; then
       kill -CONT "$(cat "$dir/$name.pid")" 2> /dev/null || true
       kill "$(cat "$dir/$name.pid")" 2> /dev/null || true
     fi
   done
-  end=$((SECONDS + 20))
-  for name in $(names); do
+  for name in "$@"; do
     while alive "$name" && ((SECONDS < end)); do sleep 0.05; done
     if alive "$name"; then
       kill -9 "$(cat "$dir/$name.pid")" 2> /dev/null || true
     fi
   done
+}
+
+down() {
+  local etcds others
+  [[ -e $dir/etcd || -e $dir/network ]] || fail "$dir holds no cluster"
+  mapfile -t etcds < <(names | grep '^etcd-')
+  mapfile -t others < <(names | grep -v '^etcd-')
+  # Front-ends give their leases back to an etcd that is still there.
+  end_processes "${others[@]}"
+  end_processes "${etcds[@]}"
   remove_arenas
   [[ ! -e $dir/network ]] || remove_network
   rm -rf "$dir"
