@@ -1,6 +1,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
+#include <thread>
+#include <vector>
 
 #include "tests/chaos/chaos_cluster.h"
 #include "tests/chaos/planted_pages.h"
@@ -23,9 +26,9 @@ struct Round {
 };
 // In an order of the seed's.
 constexpr Round kRounds[] = {
-    {kKill, "frontend"}, {kKill, "compressor"},    {kKill, "store"},    {kKill, "etcd"},
-    {kStop, "frontend"}, {kStop, "compressor"},    {kCut, "frontend"},  {kCut, "compressor"},
-    {kCut, "store"},     {kDestroy, "compressor"}, {kDestroy, "store"}, {kCut, "etcd"},
+    {kKill, "frontend"}, {kKill, "compressor"}, {kKill, "store"},         {kKill, "etcd"},
+    {kStop, "frontend"}, {kStop, "compressor"}, {kDestroy, "compressor"}, {kDestroy, "store"},
+    {kCut, "frontend"},  {kCut, "compressor"},  {kCut, "store"},          {kCut, "etcd"},
 };
 constexpr auto kKilledMax = milliseconds(1500);
 

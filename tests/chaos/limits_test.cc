@@ -1,6 +1,7 @@
-#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "tests/chaos/chaos_cluster.h"
 #include "tests/chaos/damage.h"
@@ -64,6 +65,9 @@ TEST_F(FullCluster, GoesOnAndIsAsBeforeOnceThereIsRoom) {
     EXPECT_EQ(found[kind].wrong + found[kind].lost, 0u);
     EXPECT_GT(found[kind].right, 0u);
   }
+  std::printf("full with %llu pages that do not shrink and %llu that do\n",
+              static_cast<unsigned long long>(found[Kind::kNoise].right),
+              static_cast<unsigned long long>(found[Kind::kText].right));
   EXPECT_GT(Sum().refused_pages, 0u);
 
   filler.FreeAll();
