@@ -115,12 +115,12 @@ void ChaosCluster::Check() {
   const DeviceWorkload::Counts sum = Sum();
   EXPECT_EQ(sum.unknown, 0u) << "requests that failed";
   EXPECT_EQ(sum.unavailable_pages, 0u);
+  const uint64_t failed = sum.unknown + sum.unavailable_pages;
   std::printf(
       "%zu wrong, %llu lost, %llu failed; %llu operations, %llu pages stored, %llu refused, %llu "
       "loaded and checked\n",
       wrong, static_cast<unsigned long long>(sum.lost_pages),
-      static_cast<unsigned long long>(sum.unknown + sum.unavailable_pages),
-      static_cast<unsigned long long>(sum.issued),
+      static_cast<unsigned long long>(failed), static_cast<unsigned long long>(sum.issued),
       static_cast<unsigned long long>(sum.stored_pages),
       static_cast<unsigned long long>(sum.refused_pages),
       static_cast<unsigned long long>(sum.loaded_pages));

@@ -88,7 +88,7 @@ class TooManyFaults : public ChaosCluster {
 TEST_F(TooManyFaults, LosePagesAndSaySo) {
   ASSERT_TRUE(cluster_.up());
   AddTenants(/*loss_allowed=*/true);
-  constexpr uint32_t kPages = 300;
+  constexpr Offset kPages = 300;
   KnownPages known(cluster_.frontends(), "known");
   const auto store_all = [&] {
     for (Offset next = 0; next < kPages; next += kTogether) {
@@ -109,7 +109,7 @@ TEST_F(TooManyFaults, LosePagesAndSaySo) {
   ExpectProgress();
 
   auto found = known.LoadAll();
-  std::printf("of %u known pages in the compressors %llu are told as lost\n", kPages,
+  std::printf("of the known pages in the compressors %llu are told as lost\n",
               static_cast<unsigned long long>(found[Kind::kText].lost));
   EXPECT_GT(found[Kind::kText].lost, 0u);
   EXPECT_GT(found[Kind::kText].right, 0u);
