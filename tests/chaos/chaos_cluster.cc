@@ -20,7 +20,37 @@ milliseconds Since(steady_clock::time_point begin) {
   return std::chrono::duration_cast<milliseconds>(steady_clock::now() - begin);
 }
 
+void Tell(const char* call, Offset offset, const Status& status) {
+  if (!status.ok()) {
+    std::printf("  %s from slot %llu on failed: %s\n", call,
+                static_cast<unsigned long long>(offset), status.ToString().c_str());
+  }
+}
+
 }  // namespace
+
+void TellingSpace::Store(std::vector<ContentAt> pages, StoreDone done) {
+  const Offset first = pages.front().offset;
+  space_.Store(std::move(pages), [first, done](StatusOr<std::vector<PageCode>> codes) {
+    Tell("a store", first, codes.status());
+    done(std::move(codes));
+  });
+}
+
+void TellingSpace::Load(std::vector<Offset> offsets, LoadDone done) {
+  const Offset first = offsets.front();
+  space_.Load(std::move(offsets), [first, done](StatusOr<std::vector<LoadedPage>> pages) {
+    Tell("a load", first, pages.status());
+    done(std::move(pages));
+  });
+}
+
+void TellingSpace::Free(Extent extent, FreeDone done) {
+  space_.Free(extent, [extent, done](const Status& status) {
+    Tell("a free", extent.offset, status);
+    done(status);
+  });
+}
 
 void Tenant::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {

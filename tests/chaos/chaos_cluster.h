@@ -18,13 +18,26 @@
 
 namespace vswap {
 
+// Prints with what status a call has failed.
+class TellingSpace : public SpaceUnderTest {
+ public:
+  explicit TellingSpace(SpaceUnderTest& space) : space_(space) {}
+  void Store(std::vector<ContentAt> pages, StoreDone done) override;
+  void Load(std::vector<Offset> offsets, LoadDone done) override;
+  void Free(Extent extent, FreeDone done) override;
+
+ private:
+  SpaceUnderTest& space_;
+};
+
 // One space with its client, and a thread that keeps calls under way.
 class Tenant {
  public:
   Tenant(const std::string& frontends, SpaceId id, const DeviceWorkload::Options& options)
       : client_(OpenSpace(frontends, "space-" + std::to_string(id))),
         space_(*client_),
-        workload_(space_, id, options),
+        telling_(space_),
+        workload_(telling_, id, options),
         thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
   DeviceWorkload& workload() { return workload_; }
@@ -40,6 +53,7 @@ class Tenant {
 
   std::unique_ptr<SwapClient> client_;
   ClientSpace space_;
+  TellingSpace telling_;
   DeviceWorkload workload_;
   std::atomic<bool> paused_{false};
   std::jthread thread_;  // first to end; the client then cancels what is under way

@@ -70,6 +70,7 @@ class Chaos : public ChaosCluster {
     End(fault, process);
     ExpectProgress();
     ExpectFrontEndsAlive();
+    EXPECT_EQ(Sum().unknown, 0u) << "calls that failed";
     AwaitRedundancy();
   }
   std::vector<Round> Shuffled() {
