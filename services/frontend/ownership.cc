@@ -580,7 +580,11 @@ void Ownership::Look() {
     for (ShardId id = 0; is_live && id < shards_.count(); ++id) {
       const auto shard = shards_.Find(id);
       releasing += changing_.contains(id) && shard != nullptr;
-      if (changing_.contains(id) || settling_ > 0) {
+      // What the record gives it is taken also where another one is to have it: who does not serve
+      // it could not give it up, and nobody else may take it.
+      const bool given = owners[id] == options_.id;
+      const bool nobodys = known_[id].record.owner().empty();
+      if (changing_.contains(id) || (settling_ > 0 && !given && !nobodys)) {
         continue;
       }
       if (int& pause = pauses_[id]; pause > 0) {
@@ -588,12 +592,9 @@ void Ownership::Look() {
         continue;
       }
       const bool mine = wanted[id] == options_.id;
-      // What the record gives it is taken also where another one is to have it: who does not serve
-      // it could not give it up, and nobody else may take it.
-      const bool given = owners[id] == options_.id;
       if (shard == nullptr && (given || (mine && owners[id].empty()))) {
         take.push_back(id);
-      } else if (!mine && shard != nullptr && releasing < kReleasedAtOnce) {
+      } else if (!mine && shard != nullptr && settling_ == 0 && releasing < kReleasedAtOnce) {
         release.push_back(shard);
         ++releasing;
       }

@@ -70,4 +70,23 @@ bool LocalCluster::Alive(const std::string& process) const {
   return pid > 0 && kill(pid, 0) == 0 && state != 'Z';
 }
 
+bool LocalCluster::Answers(const std::string& process) const {
+  std::string ready;
+  std::getline(std::ifstream(dir_ + "/" + FileNameOf(process) + ".out"), ready);
+  const size_t metrics = ready.find("metrics=");
+  EXPECT_NE(metrics, std::string::npos) << ready;
+  const std::string line = "curl -sf --max-time 2 http://" + ready.substr(metrics + 8) + "/livez";
+  return std::system((line + " > /dev/null").c_str()) == 0;
+}
+
+std::string LocalCluster::DataDir(const std::string& process) const {
+  return dir_ + "/" + FileNameOf(process) + "/data";
+}
+
+std::string LocalCluster::Arena(const std::string& process) const {
+  std::string id;
+  std::ifstream(DataDir(process) + "/id") >> id;
+  return "/dev/shm/vswap-" + id;
+}
+
 }  // namespace vswap

@@ -22,6 +22,9 @@ class LocalCluster {
   void Continue(const std::string& process) { Run("cont", process); }
   // Killed, and what it kept is gone.
   void Destroy(const std::string& process) { Run("destroy", process); }
+  // Only of a cluster with --netns: the process' cable is pulled, and plugged in again.
+  void Cut(const std::string& process) { Run("cut", process); }
+  void Join(const std::string& process) { Run("join", process); }
   // Whether all shards are served, and logs and pages have as many copies as are wanted; as of the
   // last second.
   bool FullyRedundant() const;
@@ -29,6 +32,11 @@ class LocalCluster {
   // What vswapctl prints, asked of the first front-end.
   std::string Control(const std::string& arguments) const;
   bool Alive(const std::string& process) const;
+  // Whether the process, of any role but etcd, answers over the network within two seconds.
+  bool Answers(const std::string& process) const;
+  std::string DataDir(const std::string& process) const;
+  // The file of a compressor's pages.
+  std::string Arena(const std::string& process) const;
 
  private:
   void Run(const std::string& command, const std::string& arguments);

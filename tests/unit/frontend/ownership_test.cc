@@ -342,6 +342,25 @@ TEST_F(OwnershipTest, AFormerOwnerAnswersNothingOld) {
   RunUntil([&] { return a->owned() == 4 && b->owned() == 4; });  // it comes back
 }
 
+// Given up by one that lives, a shard is nobody's: that others' shards are left alone for a while
+// after each lease must not keep it from being taken.
+TEST_F(OwnershipTest, AShardOfNobodyIsTakenHoweverOftenTheLeaseEnds) {
+  const auto a = Make("a");
+  RunUntil([&] { return a->owned() == kShards; });
+  coordinator_.ExpireLease(a->lease());
+  v1::ShardRecord record = RecordOf(0);
+  record.clear_owner();
+  record.clear_owner_process();
+  record.set_epoch(record.epoch() + 1);
+  Put(ShardKey(0), record.SerializeAsString());
+  EXPECT_EQ(a->owned(), kShards - 1);
+  for (int i = 0; i < 5; ++i) {
+    Run(kLease);
+    coordinator_.ExpireLease(a->lease());
+  }
+  EXPECT_EQ(a->owned(), kShards);
+}
+
 TEST_F(OwnershipTest, LogsLieOnTwoMachines) {
   const auto a = Make("a");
   RunUntil([&] { return a->started(); });

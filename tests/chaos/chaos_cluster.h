@@ -1,0 +1,92 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/chaos/known_pages.h"
+#include "tests/model/client_space.h"
+#include "tests/model/device_workload.h"
+#include "tests/support/local_cluster.h"
+#include "tests/support/seed.h"
+#include "tests/support/service.h"
+
+namespace vswap {
+
+// Prints with what status a call has failed.
+class TellingSpace : public SpaceUnderTest {
+ public:
+  explicit TellingSpace(SpaceUnderTest& space) : space_(space) {}
+  void Store(std::vector<ContentAt> pages, StoreDone done) override;
+  void Load(std::vector<Offset> offsets, LoadDone done) override;
+  void Free(Extent extent, FreeDone done) override;
+
+ private:
+  SpaceUnderTest& space_;
+};
+
+// One space with its client, and a thread that keeps calls under way.
+class Tenant {
+ public:
+  Tenant(const std::string& frontends, SpaceId id, const DeviceWorkload::Options& options)
+      : client_(OpenSpace(frontends, "space-" + std::to_string(id))),
+        space_(*client_),
+        telling_(space_),
+        workload_(telling_, id, options),
+        thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+
+  DeviceWorkload& workload() { return workload_; }
+  void Pause() { paused_ = true; }
+  void Resume() { paused_ = false; }
+  // Returns when nothing is under way; only while paused.
+  void Calm() {
+    EXPECT_TRUE(PollUntil([this] { return workload_.Idle(); })) << "it never ends";
+  }
+
+ private:
+  void Run(const std::stop_token& stop);
+
+  std::unique_ptr<SwapClient> client_;
+  ClientSpace space_;
+  TellingSpace telling_;
+  DeviceWorkload workload_;
+  std::atomic<bool> paused_{false};
+  std::jthread thread_;  // first to end; the client then cancels what is under way
+};
+
+// A cluster of real processes, and a few spaces under load.
+class ChaosCluster : public testing::Test {
+ protected:
+  // Longer than the front-ends' lease, and than a node may be silent.
+  static constexpr auto kAwayMax = std::chrono::milliseconds(6000);
+
+  // `flags`: of deploy/cluster.sh.
+  explicit ChaosCluster(const std::string& flags = "--compressors 2 --stores 3 --memory-max 8MiB");
+
+  void AddTenants(bool loss_allowed = false);
+  void ForEach(void (Tenant::*method)());
+  DeviceWorkload::Counts Sum();
+
+  // All spaces go on.
+  void ExpectProgress();
+  // No front-end has ended by itself.
+  void ExpectFrontEndsAlive();
+  // Faults are apart when redundancy was restored between them.
+  void AwaitRedundancy();
+  // Loads everything: no page is wrong, none lost unless that is allowed, no call has failed.
+  void Check();
+
+  static constexpr int kFrontEnds = 2;
+  SeededRandom random_{TestSeed()};
+  const bool networks_;  // whether each process has its own, so that it may be cut off
+  LocalCluster cluster_;
+  std::vector<std::unique_ptr<Tenant>> tenants_;
+  std::vector<std::chrono::milliseconds> recoveries_;  // of redundancy
+};
+
+}  // namespace vswap
