@@ -129,6 +129,7 @@ void Simulation::LoadAll(const std::vector<SimClient*>& clients) {
 void Simulation::Compare(SimFrontEnd& front_end) {
   // Compressors that are full may not keep as many copies as are wanted.
   if (!shape_.small && !failed()) {
+    AwaitRest(front_end);  // what it finds missing is made anew
     world_.Advance(2 * cluster_->redundancy.look);
     Await("pages have as many copies as are wanted",
           [&] { return front_end.front_end().degraded_pages() == 0; });

@@ -675,6 +675,27 @@ TEST_F(PageReplicas, WithTooFewNodesADrainSaysWhatItWaitsFor) {
   ExpectPages(100, 1);
 }
 
+class TwoFullCompressors : public PageReplicas {
+ protected:
+  TwoFullCompressors() : PageReplicas({.compressors = 2, .room = {{1, 10}, {2, 10}}}) {}
+};
+
+TEST_F(TwoFullCompressors, ARepairWithoutRoomWaitsAndIsNotGivenUp) {
+  StorePages(10, 1);
+  const std::vector<PageName> names = MemoryAt(2).Names();
+  ASSERT_EQ(names.size(), 10u);
+  for (size_t i = 0; i < 3; ++i) {
+    ASSERT_TRUE(MemoryAt(2).Drop(names[i]));
+  }
+  front_end_->CompareWith(2);
+  Run(std::chrono::seconds(200));
+  EXPECT_EQ(front_end_->repairs().waiting(), 3u);
+  EXPECT_EQ(front_end_->repairs().given_up(), 0u);
+  EXPECT_EQ(front_end_->degraded_pages(), 3u);
+  EXPECT_NE(front_end_->WaitsFor().find("room"), std::string::npos);
+  ExpectPages(10, 1);
+}
+
 class TwoUnequalCompressors : public PageReplicas {
  protected:
   TwoUnequalCompressors() : PageReplicas({.compressors = 2, .room = {{1, 10}}}) {}
