@@ -27,8 +27,7 @@ void Releaser::ReleaseAt(NodeId node, std::vector<PageName> names,
                          const std::shared_ptr<void>& hold) {
   // Sets that a page was offered to may share the node.
   std::ranges::sort(names);
-  const auto repeated = std::ranges::unique(names);
-  names.erase(repeated.begin(), repeated.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   for (size_t begin = 0; begin < names.size(); begin += kBatchPagesMax) {
     const size_t end = std::min(names.size(), begin + kBatchPagesMax);
     Batch batch{{names.begin() + static_cast<ptrdiff_t>(begin),
