@@ -69,9 +69,13 @@ state() { # ROLE-N
   awk '/^State/ {print $2}' "/proc/$(cat "$dir/$1.pid")/status" 2> /dev/null
 }
 
-# One that has ended may stand as a zombie for as long as its parent likes.
+# One that has ended may stand as a zombie for as long as its parent likes; but as long as it has other threads it holds
+# its files and ports.
 alive() { # ROLE-N
-  [[ -e $dir/$1.pid && $(state "$1") == [^Z] ]]
+  [[ -e $dir/$1.pid ]] || return
+  local threads
+  threads=("/proc/$(cat "$dir/$1.pid")/task"/*)
+  [[ $(state "$1") == [^Z] || ${#threads[@]} -gt 1 ]]
 }
 
 names() {
@@ -312,11 +316,15 @@ signal() { # SIGNAL
   kill "-$1" "$(cat "$dir/$name.pid")"
 }
 
+kill_it() {
+  signal KILL
+  while alive "${target/\//-}"; do sleep 0.02; done
+}
+
 destroy() {
   local name=${target/\//-}
   [[ $name == compressor-* || $name == store-* ]] || fail "destroy: $target is neither a compressor nor a store"
-  signal KILL
-  while alive "$name"; do sleep 0.02; done
+  kill_it
   [[ $name != compressor-* ]] || rm -f "/dev/shm/vswap-$(cat "$dir/$name/data/id")"
   rm -rf "${dir:?}/$name"
 }
@@ -336,7 +344,7 @@ restart() {
 case $command in
   up) up ;;
   status) status ;;
-  kill) signal KILL ;;
+  kill) kill_it ;;
   stop) signal STOP ;;
   cont) signal CONT ;;
   restart) restart ;;

@@ -120,7 +120,7 @@ void ChaosCluster::AwaitRedundancy() {
   // What the front-ends tell is of their last look.
   std::this_thread::sleep_for(milliseconds(2000));
   while (!cluster_.FullyRedundant()) {
-    ASSERT_LT(Since(begun), std::chrono::seconds(90)) << "redundancy does not come back";
+    ASSERT_LT(Since(begun), std::chrono::seconds(90)) << cluster_.Status();
     std::this_thread::sleep_for(milliseconds(200));
   }
   recoveries_.push_back(Since(begun));

@@ -23,7 +23,12 @@ LocalCluster::LocalCluster(const std::string& flags) : dir_(directory_.path() + 
   up_ = !testing::Test::HasFailure();
 }
 
-LocalCluster::~LocalCluster() { Run("down", ""); }
+LocalCluster::~LocalCluster() {
+  if (testing::Test::HasFailure()) {
+    std::printf("%s\n", Output("tail -n 8 " + dir_ + "/*.log").c_str());
+  }
+  Run("down", "");
+}
 
 void LocalCluster::Run(const std::string& command, const std::string& arguments) {
   const std::string line = std::string("VSWAPD=") + VSWAPD + " bash " + CLUSTER_SH + " " + command +
@@ -41,16 +46,19 @@ std::string LocalCluster::Environment(const std::string& name) const {
   return "";
 }
 
-bool LocalCluster::FullyRedundant() const {
-  const std::string line = std::string("bash ") + CLUSTER_SH + " status --dir " + dir_ +
-                           " | grep -q '^redundancy: full$'";
-  return std::system(line.c_str()) == 0;
+bool LocalCluster::FullyRedundant() const { return Status().ends_with("\nredundancy: full\n"); }
+
+std::string LocalCluster::Status() const {
+  return Output(std::string("bash ") + CLUSTER_SH + " status --dir " + dir_);
 }
 
 std::string LocalCluster::Control(const std::string& arguments) const {
   const std::string all = frontends();
-  const std::string line =
-      std::string(VSWAPCTL) + " --frontend " + all.substr(0, all.find(',')) + " " + arguments;
+  return Output(std::string(VSWAPCTL) + " --frontend " + all.substr(0, all.find(',')) + " " +
+                arguments);
+}
+
+std::string LocalCluster::Output(const std::string& line) const {
   std::string output;
   FILE* const pipe = popen(line.c_str(), "r");
   for (int c = 0; pipe != nullptr && (c = std::fgetc(pipe)) != EOF;) {

@@ -7,7 +7,8 @@
 namespace vswap {
 
 // A cluster of deploy/cluster.sh: real processes and a real etcd, ended and removed at the end.
-// Processes are named ROLE/N. Thread-confined; GoogleTest's failures tell where a command fails.
+// Processes are named ROLE/N; after a failure their last words are printed. Thread-confined;
+// GoogleTest's failures tell where a command fails.
 class LocalCluster {
  public:
   // `flags`: of `up`.
@@ -28,6 +29,8 @@ class LocalCluster {
   // Whether all shards are served, and logs and pages have as many copies as are wanted; as of the
   // last second.
   bool FullyRedundant() const;
+  // A line a process, and how redundant all is.
+  std::string Status() const;
   void Restart(const std::string& process) { Run("restart", process); }
   // What vswapctl prints, asked of the first front-end.
   std::string Control(const std::string& arguments) const;
@@ -40,6 +43,7 @@ class LocalCluster {
 
  private:
   void Run(const std::string& command, const std::string& arguments);
+  std::string Output(const std::string& line) const;
   std::string Environment(const std::string& name) const;
 
   TempDir directory_;
