@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "client/ctl/table.h"
+#include "proto/space_status.h"
 
 namespace vswap {
 namespace {
@@ -226,17 +227,9 @@ v1::GetStatusResponse Sum(const std::vector<v1::GetStatusResponse>& front_ends) 
   for (const v1::GetStatusResponse& front_end : front_ends) {
     for (const v1::SpaceStatus& space : front_end.spaces()) {
       const auto [it, first] = spaces.try_emplace(space.name(), space);
-      if (first) {
-        continue;
+      if (!first) {
+        AddPages(space, &it->second);
       }
-      v1::SpaceStatus& total = it->second;
-      total.set_empty_pages(total.empty_pages() + space.empty_pages());
-      total.set_zero_pages(total.zero_pages() + space.zero_pages());
-      total.set_compressed_pages(total.compressed_pages() + space.compressed_pages());
-      total.set_physical_pages(total.physical_pages() + space.physical_pages());
-      total.set_lost_pages(total.lost_pages() + space.lost_pages());
-      total.set_compressed_bytes(total.compressed_bytes() + space.compressed_bytes());
-      total.set_physical_bytes(total.physical_bytes() + space.physical_bytes());
     }
   }
   for (const auto& [name, space] : spaces) {

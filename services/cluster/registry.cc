@@ -45,8 +45,7 @@ StatusOr<std::vector<Known<Record>>> ListRecords(Coordinator& coordinator,
     Known<Record> known;
     known.revision = entry.revision;
     if (!known.record.ParseFromString(entry.value)) {
-      return MakeError(StatusCode::kDataLoss,
-                       "coordinator: the record " + entry.key + " cannot be read");
+      return DamagedRecord(entry.key);
     }
     records.push_back(std::move(known));
   }
@@ -115,6 +114,10 @@ Status CheckMachine(const std::vector<Known<v1::NodeRecord>>& nodes,
 }
 
 }  // namespace
+
+Status DamagedRecord(const std::string& key) {
+  return MakeError(StatusCode::kDataLoss, "coordinator: the record " + key + " cannot be read");
+}
 
 std::string NumberedKey(const char* prefix, uint32_t number) {
   char key[32];
@@ -216,7 +219,9 @@ StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord w
   return MakeError(StatusCode::kAborted, "others change the records of nodes all the time");
 }
 
-Transaction MakeSet(const v1::SetRecord& set, const std::map<uint32_t, uint64_t>& revisions) {
+StatusOr<Transaction> MakeSet(const v1::SetRecord& set,
+                              const std::map<uint32_t, uint64_t>& revisions) {
+  VSWAP_RETURN_IF_ERROR(CheckSetNumber(set.set()));
   const std::string key = NumberedKey("sets", set.set());
   Transaction transaction{{{key, 0}}, {{key, set.SerializeAsString()}}, {}};
   for (const uint32_t node : set.nodes()) {
@@ -244,8 +249,9 @@ Status JoinSets(Coordinator& coordinator, const v1::NodeRecord& node, uint32_t c
     if (!missing) {
       return Status();
     }
-    VSWAP_RETURN_IF_ERROR(CheckSetNumber(missing->set()));
-    VSWAP_RETURN_IF_ERROR(Commit(coordinator, MakeSet(*missing, revisions)).status());
+    const auto transaction = MakeSet(*missing, revisions);
+    VSWAP_RETURN_IF_ERROR(transaction.status());
+    VSWAP_RETURN_IF_ERROR(Commit(coordinator, *transaction).status());
   }
   return MakeError(StatusCode::kAborted, "others change the records of sets all the time");
 }

@@ -12,6 +12,9 @@ namespace vswap {
 
 // The coordinator's records of the cluster and its nodes, for processes that start: calls block.
 
+// DATA_LOSS: what the coordinator has under the key is no such record.
+Status DamagedRecord(const std::string& key);
+
 // "PREFIX/NNNNN": decimal, five digits.
 std::string NumberedKey(const char* prefix, uint32_t number);
 
@@ -33,8 +36,9 @@ StatusOr<std::optional<v1::NodeRecord>> FindNode(Coordinator& coordinator, const
 StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord wanted);
 
 // Makes a set, if none has its number and its nodes' records are as they were seen: `revisions` by
-// node.
-Transaction MakeSet(const v1::SetRecord& set, const std::map<uint32_t, uint64_t>& revisions);
+// node. RESOURCE_EXHAUSTED: all numbers of sets are used up.
+StatusOr<Transaction> MakeSet(const v1::SetRecord& set,
+                              const std::map<uint32_t, uint64_t>& revisions);
 
 // Makes the sets of `copies` nodes that a registered node is to be in (see FindMissingSet).
 // RESOURCE_EXHAUSTED: all numbers of sets are used up. ABORTED: others changed the sets all the

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "services/cluster/await.h"
+#include "services/cluster/registry.h"
 #include "services/frontend/status_report.h"
 
 namespace vswap {
@@ -17,10 +18,6 @@ constexpr auto kCallMax = std::chrono::seconds(2);
 constexpr auto kStatisticsMax = std::chrono::seconds(1);
 constexpr char kShardsPrefix[] = "shards/";
 constexpr int kTriesMax = 8;
-
-Status Damaged(const std::string& key) {
-  return MakeError(StatusCode::kDataLoss, "coordinator: the record " + key + " cannot be read");
-}
 
 StatusOr<std::vector<KeyValue>> List(Coordinator& coordinator, const std::string& prefix) {
   return AwaitFor<std::vector<KeyValue>>(
@@ -35,7 +32,7 @@ Status ListInto(Coordinator& coordinator, const std::string& prefix,
   VSWAP_RETURN_IF_ERROR(found.status());
   for (const KeyValue& entry : *found) {
     if (!records->Add()->ParseFromString(entry.value)) {
-      return Damaged(entry.key);
+      return DamagedRecord(entry.key);
     }
   }
   return Status();
@@ -122,7 +119,7 @@ StatusOr<v1::GetClusterResponse> ReportCluster(const Placement& placement,
   VSWAP_RETURN_IF_ERROR(shards.status());
   for (const KeyValue& entry : *shards) {
     if (!(*report.mutable_shards())[ShardOfKey(entry.key)].ParseFromString(entry.value)) {
-      return Damaged(entry.key);
+      return DamagedRecord(entry.key);
     }
   }
   for (v1::NodeStatus& status : AskNodes(placement)) {

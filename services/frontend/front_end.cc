@@ -4,6 +4,7 @@
 #include <charconv>
 #include <utility>
 
+#include "services/cluster/registry.h"
 #include "services/common/thread_pool.h"
 #include "services/frontend/mover.h"
 #include "services/frontend/reconcile.h"
@@ -19,10 +20,6 @@ constexpr Duration kReconcilePause = std::chrono::seconds(1);
 constexpr char kClusterKey[] = "cluster";
 constexpr char kSpacesPrefix[] = "spaces/";
 constexpr char kNextSpaceKey[] = "next/space";
-
-Status Damaged(const std::string& key) {
-  return MakeError(StatusCode::kDataLoss, "coordinator: the record " + key + " cannot be read");
-}
 
 // Decimal; nothing where it is not.
 std::optional<SpaceId> ToSpaceId(const std::string& text) {
@@ -98,7 +95,7 @@ void FrontEnd::Join(std::optional<Membership> membership, std::function<void(Sta
     if (found->has_value()) {
       if (!record.ParseFromString((*found)->value) || record.shard_count() == 0 ||
           record.shard_count() > kShardCountMax) {
-        return done(Damaged(kClusterKey));
+        return done(DamagedRecord(kClusterKey));
       }
       return StartWith(record, membership, done);
     }
@@ -172,7 +169,7 @@ void FrontEnd::LearnAll(std::function<void(Status)> done) {
                       for (const KeyValue& entry : *found) {
                         v1::SpaceRecord record;
                         if (!record.ParseFromString(entry.value)) {
-                          return done(Damaged(entry.key));
+                          return done(DamagedRecord(entry.key));
                         }
                         Learn(record);
                       }
@@ -366,7 +363,7 @@ void FrontEnd::TryOpen(std::shared_ptr<Opening> opening) {
     record.Clear();
     if (found->has_value()) {
       if (!record.ParseFromString((*found)->value)) {
-        return opening->done(Damaged(key));
+        return opening->done(DamagedRecord(key));
       }
       if (!record.holder().empty() && record.holder() != call.holder && !call.take_over) {
         return opening->done(
@@ -398,7 +395,7 @@ void FrontEnd::TryOpen(std::shared_ptr<Opening> opening) {
       }
       const std::optional<SpaceId> id = next->has_value() ? ToSpaceId((*next)->value) : 1;
       if (!id) {
-        return opening->done(Damaged(kNextSpaceKey));
+        return opening->done(DamagedRecord(kNextSpaceKey));
       }
       opening->record.set_space(*id);
       opening->record.set_pages(opening->call.create_pages);
@@ -475,7 +472,7 @@ void FrontEnd::Close(SpaceId space, Token token, std::function<void(Status)> don
       return done(found.status());
     }
     if (!found->has_value() || !record.ParseFromString((*found)->value)) {
-      return done(Damaged(key));
+      return done(DamagedRecord(key));
     }
     if (record.token() != token) {
       return done(MakeError(ErrorReason::kFenced, "the space was opened again or closed"));
@@ -507,7 +504,7 @@ void FrontEnd::ListSpaces(Callback<std::vector<SpaceInfo>> done) {
     for (const KeyValue& entry : *found) {
       v1::SpaceRecord record;
       if (!record.ParseFromString(entry.value)) {
-        return done(Damaged(entry.key));
+        return done(DamagedRecord(entry.key));
       }
       spaces.push_back(ToInfo(record));
     }

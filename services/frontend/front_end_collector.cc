@@ -2,6 +2,7 @@
 
 #include <prometheus/metric_family.h>
 
+#include "proto/space_status.h"
 #include "services/frontend/status_report.h"
 
 namespace vswap {
@@ -136,13 +137,7 @@ class Families {
 v1::SpaceStatus Sum(const v1::GetStatusResponse& report) {
   v1::SpaceStatus sum;
   for (const v1::SpaceStatus& space : report.spaces()) {
-    sum.set_empty_pages(sum.empty_pages() + space.empty_pages());
-    sum.set_zero_pages(sum.zero_pages() + space.zero_pages());
-    sum.set_compressed_pages(sum.compressed_pages() + space.compressed_pages());
-    sum.set_physical_pages(sum.physical_pages() + space.physical_pages());
-    sum.set_lost_pages(sum.lost_pages() + space.lost_pages());
-    sum.set_compressed_bytes(sum.compressed_bytes() + space.compressed_bytes());
-    sum.set_physical_bytes(sum.physical_bytes() + space.physical_bytes());
+    AddPages(space, &sum);
   }
   return sum;
 }

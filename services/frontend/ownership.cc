@@ -6,6 +6,7 @@
 #include <charconv>
 #include <utility>
 
+#include "services/cluster/registry.h"
 #include "services/frontend/shard_assignment.h"
 
 namespace vswap {
@@ -171,8 +172,7 @@ void Ownership::TakeAll(std::function<void(Status)> done) {
       for (const KeyValue& entry : *found) {
         const std::optional<ShardId> id = IdOf(entry.key);
         if (!id || !self->known_[*id].record.ParseFromString(entry.value)) {
-          return done(MakeError(StatusCode::kDataLoss,
-                                "coordinator: the record " + entry.key + " cannot be read"));
+          return done(DamagedRecord(entry.key));
         }
         self->known_[*id].revision = entry.revision;
       }

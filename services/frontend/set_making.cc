@@ -20,8 +20,7 @@ StatusOr<std::vector<Record>> Parse(const StatusOr<std::vector<KeyValue>>& found
   std::vector<Record> records(found->size());
   for (size_t i = 0; i < records.size(); ++i) {
     if (!records[i].ParseFromString((*found)[i].value)) {
-      return MakeError(StatusCode::kDataLoss,
-                       "coordinator: the record " + (*found)[i].key + " cannot be read");
+      return DamagedRecord((*found)[i].key);
     }
   }
   return records;
@@ -41,10 +40,11 @@ std::optional<v1::SetRecord> FindMissing(const Placement& placement,
 
 void Make(Coordinator& coordinator, const v1::SetRecord& set,
           const std::map<uint32_t, uint64_t>& revisions, const Callback<bool>& done) {
-  if (set.set() > kSetIdMax) {
-    return done(MakeError(StatusCode::kResourceExhausted, "all numbers of sets are used up"));
+  const StatusOr<Transaction> transaction = MakeSet(set, revisions);
+  if (!transaction.ok()) {
+    return done(transaction.status());
   }
-  coordinator.Commit(MakeSet(set, revisions), [done](const StatusOr<TransactionReply>& reply) {
+  coordinator.Commit(*transaction, [done](const StatusOr<TransactionReply>& reply) {
     done(reply.ok() ? StatusOr<bool>(true) : reply.status());
   });
 }

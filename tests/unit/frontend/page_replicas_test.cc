@@ -158,6 +158,12 @@ class PageReplicas : public testing::Test {
   }
   CutNode& NodeAt(NodeId id) { return nodes_.at(id)->cut; }
   MemoryNode& MemoryAt(NodeId id) { return nodes_.at(id)->memory; }
+  // All that the node kept is gone.
+  void DropAll(NodeId id) {
+    for (const PageName& name : MemoryAt(id).Names()) {
+      ASSERT_TRUE(MemoryAt(id).Drop(name));
+    }
+  }
   void Run(Duration time) { executor_.Advance(time); }
 
   PageCode Store(Offset offset, uint64_t number) {
@@ -247,9 +253,7 @@ TEST_F(PageReplicas, EitherCopyWillDo) {
     NodeAt(id).cut = false;
   }
   // Missing in one place, damaged in the other.
-  for (const PageName& name : MemoryAt(1).Names()) {
-    ASSERT_TRUE(MemoryAt(1).Drop(name));
-  }
+  DropAll(1);
   for (const PageName& name : MemoryAt(3).Names()) {
     ASSERT_TRUE(MemoryAt(3).FlipByte(name, 5));
   }
@@ -304,9 +308,7 @@ TEST_F(HedgedLoads, TheFirstAnswerCountsWhicheverItIs) {
   Run(std::chrono::milliseconds(50));
   EXPECT_EQ(front_end_->counters().loads_hedged, 100u);
   // One copy of these fails, the other is only late.
-  for (const PageName& name : MemoryAt(2).Names()) {
-    ASSERT_TRUE(MemoryAt(2).Drop(name));
-  }
+  DropAll(2);
   for (const NodeId id : {2u, 1u, 3u, 4u}) {
     NodeAt(id).Continue();
   }
@@ -355,9 +357,7 @@ TEST_F(PageReplicas, OnADeadNodePagesAreMadeAnewElsewhere) {
 TEST_F(PageReplicas, OfANodeThatComesBackEmptyPagesAreMadeAnew) {
   StorePages(1000, 1);
   nodes_.at(2)->memory.SetIncarnation(21);
-  for (const PageName& name : MemoryAt(2).Names()) {
-    ASSERT_TRUE(MemoryAt(2).Drop(name));
-  }
+  DropAll(2);
   ExpectPages(1000, 1);  // before anybody knows
   Placement::NodeInfo info = Info(2);
   info.incarnation = 21;
@@ -426,9 +426,7 @@ TEST_F(PageReplicas, WithBothCopiesGoneAPageIsLostAndNothingElse) {
   StorePages(100, 1);
   for (const NodeId id : {1u, 2u}) {
     nodes_.at(id)->memory.SetIncarnation(id * 10 + 1);
-    for (const PageName& name : MemoryAt(id).Names()) {
-      ASSERT_TRUE(MemoryAt(id).Drop(name));
-    }
+    DropAll(id);
     Placement::NodeInfo info = Info(id);
     info.incarnation = id * 10 + 1;
     front_end_->placement().AddNode(info);
@@ -570,9 +568,7 @@ TEST_F(PageReplicas, ANodeThatWasAwayAtATakeoverIsComparedLater) {
 // One copy of some pages is gone, one of others damaged.
 TEST_F(PageReplicas, ACopyThatALoadFindsMissingIsMadeAnew) {
   StorePages(100, 1);
-  for (const PageName& name : MemoryAt(1).Names()) {
-    ASSERT_TRUE(MemoryAt(1).Drop(name));
-  }
+  DropAll(1);
   for (const PageName& name : MemoryAt(3).Names()) {
     ASSERT_TRUE(MemoryAt(3).FlipByte(name, 5));
   }
@@ -595,9 +591,7 @@ TEST_F(PageReplicas, ACopyThatALoadFindsMissingIsMadeAnew) {
 TEST_F(PageReplicas, WhatANodeLostOverItsRestartIsMadeAnew) {
   StorePages(100, 1);
   StorePages(50, 2);
-  for (const PageName& name : MemoryAt(2).Names()) {
-    ASSERT_TRUE(MemoryAt(2).Drop(name));
-  }
+  DropAll(2);
   front_end_->CompareWith(2);
   EXPECT_FALSE(front_end_->reconciled());
   Run(std::chrono::seconds(5));
@@ -612,9 +606,7 @@ TEST_F(PageReplicas, WhatANodeLostOverItsRestartIsMadeAnew) {
 // A takeover compares each node by itself.
 TEST_F(PageReplicas, WhatOneNodeLostIsFoundAtATakeover) {
   StorePages(100, 1);
-  for (const PageName& name : MemoryAt(3).Names()) {
-    ASSERT_TRUE(MemoryAt(3).Drop(name));
-  }
+  DropAll(3);
   Stop();
   Start(AllSets());
   Run(std::chrono::seconds(5));
@@ -625,9 +617,7 @@ TEST_F(PageReplicas, WhatOneNodeLostIsFoundAtATakeover) {
 TEST_F(PageReplicas, APageWithoutASoundCopyIsGivenUpAndSaidToBeLost) {
   StorePages(10, 1);
   for (const auto& [id, node] : nodes_) {
-    for (const PageName& name : node->memory.Names()) {
-      ASSERT_TRUE(node->memory.Drop(name));
-    }
+    DropAll(id);
   }
   front_end_->CompareWith(1);
   Run(std::chrono::seconds(120));
