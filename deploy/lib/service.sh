@@ -1,6 +1,9 @@
 # Sourced by deploy/demo.sh and the host tests: one vswapd and one nbdkit, started and stopped by pid.
 # Needs $root. Everything lies in $run_dir, a fresh directory; stop_service removes it.
 
+# shellcheck source=deploy/lib/free_port.sh
+source "$root/deploy/lib/free_port.sh"
+
 bin=$root/build/release/bin
 vswapd_pid=""
 nbdkit_pid=""
@@ -33,7 +36,7 @@ is_ready() {
 # start_vswapd FLAGS...: on free ports, or again on the same one.
 start_vswapd() {
   : > "$run_dir/vswapd.out"  # without the "ready" of one before
-  "$bin/vswapd" standalone --listen "${VSWAP_LISTEN:-127.0.0.1:0}" --metrics-listen 127.0.0.1:0 \
+  "$bin/vswapd" standalone --listen "${VSWAP_LISTEN:-127.0.0.1:$(free_port)}" --metrics-listen 127.0.0.1:0 \
     --data-dir "$run_dir/data" "$@" > "$run_dir/vswapd.out" 2>> "$run_dir/vswapd.log" &
   vswapd_pid=$!
   wait_until 60 is_ready || fail "vswapd is not ready: $(tail -3 "$run_dir/vswapd.log")"

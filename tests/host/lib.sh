@@ -5,8 +5,6 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck source=deploy/lib/service.sh
 source "$root/deploy/lib/service.sh"
-# shellcheck source=deploy/lib/free_port.sh
-source "$root/deploy/lib/free_port.sh"
 
 guest_pid=""
 trap 'stop_pid "$guest_pid" 10; stop_service' EXIT

@@ -1,24 +1,20 @@
 #include "tests/support/etcd_process.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <grpcpp/grpcpp.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstring>
 #include <fstream>
-#include <random>
-#include <set>
 #include <sstream>
 #include <thread>
 
 #include "etcd/rpc.grpc.pb.h"
+#include "tests/support/free_address.h"
 
 namespace vswap {
 namespace {
@@ -27,33 +23,6 @@ constexpr auto kHealthyMax = std::chrono::seconds(60);
 constexpr auto kProbeMax = std::chrono::milliseconds(500);
 constexpr auto kProbePause = std::chrono::milliseconds(20);
 constexpr size_t kLogTailBytes = 2000;
-// Below the ports that the kernel gives to clients: one of those could sit on a killed member's
-// port, or even connect to itself there.
-constexpr int kPortMin = 20000;
-constexpr int kPortMax = 32000;
-
-bool IsFree(int port) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const bool is_free = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
-  close(fd);
-  return is_free;
-}
-
-std::string FreeAddress() {
-  static std::set<int> given;
-  std::random_device device;
-  std::uniform_int_distribution<int> ports(kPortMin, kPortMax - 1);
-  int port = 0;
-  do {
-    port = ports(device);
-  } while (given.contains(port) || !IsFree(port));
-  given.insert(port);
-  return "127.0.0.1:" + std::to_string(port);
-}
 
 // The child's part: its output to a file, then the program, without an environment (etcd reads
 // ETCD_...).

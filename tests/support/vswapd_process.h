@@ -22,8 +22,8 @@ class VswapdProcess {
   VswapdProcess(const VswapdProcess&) = delete;
   VswapdProcess& operator=(const VswapdProcess&) = delete;
 
-  // Starts it and waits until it is ready. The first time it takes free ports, later the same for
-  // the service.
+  // Starts it and waits until it is ready, each time on the same port for the service and on
+  // another for the metrics.
   Status Start();
   // Without waiting for ready.
   Status StartOnly();
@@ -50,7 +50,7 @@ class VswapdProcess {
   const std::string program_;
   const std::string data_dir_;
   std::vector<std::string> flags_;
-  std::string listen_ = "127.0.0.1:0";
+  const std::string listen_;
   std::string metrics_;
   pid_t pid_ = 0;
   int output_ = -1;  // its standard output
