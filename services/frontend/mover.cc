@@ -10,6 +10,10 @@
 namespace vswap {
 namespace {
 
+constexpr size_t kYieldingPagesMax = 128;
+constexpr int kYieldingRests = 3;
+constexpr Duration kYieldingRestMax = std::chrono::seconds(1);
+
 class MoveJob : public std::enable_shared_from_this<MoveJob> {
  public:
   MoveJob(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
@@ -46,7 +50,8 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     SetId from = 0;
     SetId to = 0;
     Version first_version = 0;
-    Duration took{};  // by each page, so that the rate is kept
+    TimePoint begun;
+    Duration a_page{};  // what each is to take at least, so that the rate is kept
     std::vector<Moving> pages;
     uint32_t copies_asked = 0;                // a bit each
     std::vector<size_t> put;                  // indices of the pages that were put
@@ -60,6 +65,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
       return;
     }
     auto batch = std::make_shared<Batch>();
+    batch->begun = context_.clock.Now();
     batch->from = sources_.back().entry.word.set();
     const std::optional<SetId> target = options_.target(batch->from);
     if (!target) {
@@ -68,10 +74,12 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     }
     batch->to = *target;
     const uint64_t rate = options_.pages_per_second == nullptr ? 0 : options_.pages_per_second();
-    batch->took =
+    batch->a_page =
         rate == 0 ? Duration() : Duration(std::chrono::seconds(1)) / static_cast<int64_t>(rate);
-    // A second's worth at most, so that something more urgent need not wait.
-    const size_t pages_max = rate == 0 ? kBatchPagesMax : std::min<uint64_t>(kBatchPagesMax, rate);
+    size_t pages_max = options_.yields ? kYieldingPagesMax : kBatchPagesMax;
+    if (rate != 0) {  // a second's worth at most, so that something more urgent need not wait
+      pages_max = std::min<uint64_t>(pages_max, rate);
+    }
     while (!sources_.empty() && batch->pages.size() < pages_max &&
            sources_.back().entry.word.set() == batch->from) {
       batch->pages.push_back({sources_.back(), nullptr, nullptr});
@@ -216,7 +224,11 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     if (no_room_for_.contains(batch.from)) {
       LeaveSet(batch.from);
     }
-    const Duration pause = batch.took * static_cast<int64_t>(batch.pages.size());
+    Duration pause = batch.a_page * static_cast<int64_t>(batch.pages.size());
+    if (options_.yields) {
+      const Duration took = context_.clock.Now() - batch.begun;
+      pause = std::max(pause, std::min(kYieldingRests * took, kYieldingRestMax));
+    }
     const auto next = [self = shared_from_this()] { self->NextBatch(); };
     pause == Duration() ? context_.executor.Post(next) : context_.executor.PostAfter(pause, next);
   }

@@ -29,6 +29,9 @@ struct MoveOptions {
   std::function<void(ShardId, const NamedEntry&)> on_unsound = nullptr;
   // Whether nodes of both sets have the old record, so that its room counts for the new one.
   bool replaces = true;
+  // Leaves nodes and processors to others most of the time: batches are small, and after each comes
+  // a rest of three times what it took, so that moves are slow where everything is.
+  bool yields = false;
 };
 
 struct MoveResult {

@@ -195,7 +195,8 @@ bool RedundancyKeeper::MoveDamaged() {
              repairing->unsound.insert({shard, page.space, page.offset});
            },
        // Some node has no old record whose room would count.
-       .replaces = false},
+       .replaces = false,
+       .yields = true},
       [self = shared_from_this(), repairing](const MoveResult& result) {
         self->EndRepairs(*repairing);
         self->EndMove(kRepair, result, self->stopped_);
@@ -248,7 +249,8 @@ bool RedundancyKeeper::MoveDegraded(Work work) {
            [self = shared_from_this(), work] {
              return work == kDrain ? self->DrainRate() : self->options_.pages_per_second;
            },
-       .counter = &context_.counters.rebuilt},
+       .counter = &context_.counters.rebuilt,
+       .yields = true},
       [self = shared_from_this(), work, interrupted](const MoveResult& result) {
         self->EndMove(work, result, *interrupted);
       });

@@ -25,9 +25,9 @@ namespace vswap {
 // half. One that is heard again is alive; what was moved meanwhile is deleted there. Nodes whose
 // partners are gone form new sets with others.
 //
-// Looks every `look`; one move at a time, in the background lane, slower than `pages_per_second`,
-// and less and less often while nothing can be moved. Thread-safe; everything it is given outlives
-// it.
+// Looks every `look`; one move at a time, in the background lane, which yields to others, slower
+// than `pages_per_second`, and less and less often while nothing can be moved. Thread-safe;
+// everything it is given outlives it.
 class RedundancyKeeper : public std::enable_shared_from_this<RedundancyKeeper> {
  public:
   struct Options {

@@ -25,6 +25,8 @@ constexpr NodeId kStore = 9;
 
 PageBytes PageOf(Offset offset, uint64_t number) { return PlainOf({1, offset, number}, true); }
 
+constexpr Duration kSlowGet = std::chrono::milliseconds(50);
+
 // Between the front-end and a node. Cut off, every call fails; what it had kept is kept.
 class CutNode : public Node {
  public:
@@ -37,6 +39,9 @@ class CutNode : public Node {
     if (stopped) {
       held_.push_back([this, names, lane, done] { node_.Get(names, lane, done); });
       return;
+    }
+    if (slow != nullptr) {
+      return slow->PostAfter(kSlowGet, [this, names, lane, done] { node_.Get(names, lane, done); });
     }
     cut ? Fail(done) : node_.Get(std::move(names), lane, std::move(done));
   }
@@ -58,7 +63,8 @@ class CutNode : public Node {
     }
   }
   bool cut = false;
-  bool stopped = false;  // for gets only
+  bool stopped = false;      // for gets only
+  Executor* slow = nullptr;  // gets take kSlowGet of its time
   int gets = 0;
   int deletes = 0;
 
@@ -650,6 +656,21 @@ TEST_F(FiveCompressors, ADrainKeepsToItsRateAndGivesWayToARebuild) {
   EXPECT_TRUE(MemoryAt(2).Names().empty());
   EXPECT_EQ(front_end_->degraded_pages(), 0u);
   ExpectPages(5000, 1);
+}
+
+TEST_F(PageReplicas, WhereNodesAreSlowPagesMoveSlowly) {
+  StorePages(5000, 1);
+  for (NodeId id = 1; id <= kCompressors; ++id) {
+    NodeAt(id).slow = &executor_;
+  }
+  Placement::NodeInfo info = Info(2);
+  info.draining = true;
+  front_end_->placement().AddNode(info);
+  Run(std::chrono::seconds(3));
+  // A batch of 128 takes 50 ms, and three times that is nothing moved.
+  EXPECT_GT(front_end_->counters().rebuilt, 1000u);
+  EXPECT_LE(front_end_->counters().rebuilt, 3 * 1000 / 200 * 128u);
+  EXPECT_FALSE(MemoryAt(2).Names().empty());
 }
 
 TEST_F(PageReplicas, WithTooFewNodesADrainSaysWhatItWaitsFor) {
