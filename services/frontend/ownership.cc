@@ -101,6 +101,9 @@ void Ownership::Stop(std::function<void(Status)> done) {
     stopped_ = true;
     lease = std::exchange(lease_, 0);
     watches.swap(watches_);
+    if (among_others()) {
+      validity_.Never();  // others take its shards as soon as the lease has ended
+    }
   }
   if (lease == 0) {
     return done(Status());
@@ -440,11 +443,11 @@ void Ownership::OnRecordPut(const Lease& lease, uint64_t revision) {
       self->settling_ = first ? 0
                               : static_cast<int>(2 * self->options_.membership->lease /
                                                  self->options_.membership->look);
-    }
-    if (lease.valid_until != nullptr) {
-      self->validity_.Until(lease.valid_until);
-    } else {
-      self->validity_.Always();
+      if (lease.valid_until != nullptr) {
+        self->validity_.Until(lease.valid_until);
+      } else {
+        self->validity_.Always();
+      }
     }
     spdlog::info("{} has joined", self->options_.id);
     if (first) {

@@ -342,6 +342,20 @@ TEST_F(OwnershipTest, AFormerOwnerAnswersNothingOld) {
   RunUntil([&] { return a->owned() == 4 && b->owned() == 4; });  // it comes back
 }
 
+// Its lease has ended before its time, and its shards are another's.
+TEST_F(OwnershipTest, AFrontEndThatHasLeftAnswersNothing) {
+  const auto a = Make("a");
+  const auto b = Make("b");
+  RunUntil([&] { return a->owned() == 4 && b->owned() == 4; });
+  const FrontEndClient client = Open(*a);
+  FrontEndClient old = client;
+  const Offset offset = OffsetOf(*b, client);
+  ASSERT_TRUE(Store(*b, old, offset, 1).status.ok());
+  b->front_end().Leave([](const Status& left) { EXPECT_TRUE(left.ok()) << left; });
+  RunUntil([&] { return a->owned() == kShards; });
+  EXPECT_FALSE(Load(*b, old, offset).ok()) << "it cannot know what was stored meanwhile";
+}
+
 // Given up by one that lives, a shard is nobody's: that others' shards are left alone for a while
 // after each lease must not keep it from being taken.
 TEST_F(OwnershipTest, AShardOfNobodyIsTakenHoweverOftenTheLeaseEnds) {
