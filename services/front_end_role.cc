@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "services/cluster/await.h"
+#include "services/cluster/circuit_breaker.h"
 #include "services/cluster/registry.h"
 #include "services/cluster/remote_member.h"
 #include "services/cluster/set_rules.h"
@@ -30,26 +31,28 @@ constexpr auto kRefreshRetry = std::chrono::seconds(1);
 // The nodes of the cluster, as their records in the coordinator tell. Thread-safe.
 class NodeDirectory : public LogNodes {
  public:
-  // The node's connection; made or led to another address where that changed. Null where this
+  explicit NodeDirectory(const Clock& clock) : clock_(clock) {}
+
+  // The way to the node; made, or led to another address where that changed. Null where this
   // record or a later one is known. `registered`: it has registered since, and not only a drain of
   // it was changed.
-  RemoteMember* Take(const v1::NodeRecord& record, uint64_t revision, bool* registered) {
+  Node* Take(const v1::NodeRecord& record, uint64_t revision, bool* registered) {
     MutexLock lock(mutex_);
     uint64_t& known = revisions_[record.node()];
     if (revision <= known) {
       return nullptr;
     }
     known = revision;
-    auto& node = nodes_[record.node()];
-    if (node == nullptr) {
-      node = std::make_unique<RemoteMember>(record.address());
+    auto& way = ways_[record.node()];
+    if (way == nullptr) {
+      way = std::make_unique<Way>(record.address(), clock_);
     }
-    node->SetAddress(record.address());
+    way->member.SetAddress(record.address());
     v1::NodeRecord& before = records_[record.node()];
     *registered = IsDraining(before) == IsDraining(record) &&
                   before.drain_pages_per_second() == record.drain_pages_per_second();
     before = record;
-    return node.get();
+    return &way->breaker;
   }
   // Whether a node answers is told by it from now on.
   void Follow(const Placement& placement) { placement_ = &placement; }
@@ -67,15 +70,23 @@ class NodeDirectory : public LogNodes {
                           .zone = record.zone(),
                           .draining = IsDraining(record),
                           .answers = member == nullptr || member->answers,
-                          .log = nodes_.at(id).get()});
+                          .log = &ways_.at(id)->member});
       }
     }
     return stores;
   }
 
  private:
+  struct Way {
+    Way(const std::string& address, const Clock& clock)
+        : member(address), breaker(member, {}, clock) {}
+    RemoteMember member;
+    CircuitBreaker breaker;
+  };
+
+  const Clock& clock_;
   Mutex mutex_;
-  std::map<NodeId, std::unique_ptr<RemoteMember>> nodes_ GUARDED_BY(mutex_);
+  std::map<NodeId, std::unique_ptr<Way>> ways_ GUARDED_BY(mutex_);
   std::map<NodeId, v1::NodeRecord> records_ GUARDED_BY(mutex_);
   std::map<NodeId, uint64_t> revisions_ GUARDED_BY(mutex_);
   std::atomic<const Placement*> placement_{nullptr};
@@ -202,7 +213,7 @@ class FrontEndRole : public Role {
         continue;
       }
       bool registered = false;
-      if (RemoteMember* const node = nodes_.Take(record, entry.revision, &registered)) {
+      if (Node* const node = nodes_.Take(record, entry.revision, &registered)) {
         placement.AddNode({.id = record.node(),
                            .tier = static_cast<Tier>(record.tier()),
                            .name = record.name(),
@@ -278,7 +289,7 @@ class FrontEndRole : public Role {
   ThreadPool coordinator_threads_;
   ThreadPool compute_;
   std::unique_ptr<Coordinator> coordinator_;
-  NodeDirectory nodes_;
+  NodeDirectory nodes_{clock_};
   RemotePeers peers_;
   std::unique_ptr<FrontEnd> front_end_;
   std::unique_ptr<Serving> serving_;

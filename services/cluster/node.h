@@ -94,14 +94,15 @@ using Callback = std::function<void(StatusOr<T>)>;
 // A node keeps records named by exact versions: it knows nothing of words, spaces' sizes or
 // tenants.
 //
-// Bodies: CompressorNode, RocksdbNode, RemoteNode (gRPC), MemoryNode and the fault bodies (tests).
-// Thread-safe. Every callback runs exactly once, on any thread, possibly within the call; the node
-// holds no lock while it runs. An error status means the call's effect is unknown (Put, Delete) or
-// absent (the others): the caller retries with the same names, which is harmless. Batches
-// hold 1..512 pages, a duplicate-free list of names.
+// Bodies: CompressorNode, RocksdbNode, RemoteNode (gRPC), CircuitBreaker, MemoryNode and the fault
+// bodies (tests). Thread-safe. Every callback runs exactly once, on any thread, possibly within the
+// call; the node holds no lock while it runs. An error status means the call's effect is unknown
+// (Put, Delete) or absent (the others): the caller retries with the same names, which is harmless.
+// Batches hold 1..512 pages, a duplicate-free list of names.
 class Node {
  public:
   virtual ~Node() = default;
+  // The pages' bytes stay as they are until it is answered.
   virtual void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) = 0;
   virtual void Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) = 0;
   // Names that are not held are no error. When it has answered, the pages are gone, also after a

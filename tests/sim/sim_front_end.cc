@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "services/cluster/circuit_breaker.h"
 #include "vswap/v1/cluster.pb.h"
 
 namespace vswap {
@@ -10,6 +11,8 @@ namespace {
 constexpr char kNodesPrefix[] = "nodes/";
 constexpr char kSetsPrefix[] = "sets/";
 constexpr Duration kRefreshRetry = std::chrono::milliseconds(100);
+// Narrow enough that calls wait and are refused.
+constexpr CircuitBreaker::Options kBreaker{.calls_max = 4, .waiting_max = 16, .failures_max = 4};
 
 }  // namespace
 
@@ -142,7 +145,8 @@ void SimFrontEnd::MakeNodes() {
       logs_.push_back(MakeLog(server));
       log = logs_.back().get();
     }
-    directory_->Add(server.info.id, {nodes[i], log});
+    nodes_.push_back(std::make_unique<CircuitBreaker>(*nodes[i], kBreaker, cluster_.world));
+    directory_->Add(server.info.id, {nodes_.back().get(), log});
   }
 }
 

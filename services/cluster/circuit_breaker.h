@@ -1,0 +1,89 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "services/cluster/node.h"
+#include "services/common/executor.h"
+#include "services/common/mutex.h"
+
+namespace vswap {
+
+// In front of a node in another process: bounds what is asked of it at once, and stops asking where
+// it does not answer, so that a node that is slow or gone holds up neither memory nor those who
+// have other nodes to ask.
+//
+// Cap: no more than `calls_max` calls are under way; those that come meanwhile wait, the more
+// urgent lanes first (see Lane; deletes and inventories are background), at most `waiting_max`, and
+// then are refused.
+// Breaker: open after `failures_max` calls in a row that failed as UNAVAILABLE or
+// DEADLINE_EXCEEDED. While it is open, calls are refused, those that wait too, but for one each
+// `probe` that finds out; any answer closes it. Statistics always pass, uncapped.
+// Refused: UNAVAILABLE.
+//
+// Thread-safe. May be destroyed while calls are under way; those that wait are then dropped
+// unanswered, as an executor's tasks are. `node` and `clock` outlive it. Bad at nodes that answer
+// within the call: what waits then is sent from within the answer.
+class CircuitBreaker : public Node {
+ public:
+  struct Options {
+    size_t calls_max = 64;
+    size_t waiting_max = 1024;
+    int failures_max = 8;
+    Duration probe = std::chrono::milliseconds(100);
+  };
+
+  CircuitBreaker(Node& node, const Options& options, const Clock& clock);
+  ~CircuitBreaker() override;
+  CircuitBreaker(const CircuitBreaker&) = delete;
+  CircuitBreaker& operator=(const CircuitBreaker&) = delete;
+
+  void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override;
+  void Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) override;
+  void Delete(std::vector<PageName> names, Callback<Incarnation> done) override;
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override;
+  void Statistics(Callback<NodeStatistics> done) override;
+
+  bool open() const;
+
+ private:
+  struct Call {
+    std::function<void()> send;
+    std::function<void(const Status&)> refuse;
+  };
+  // Outlives the breaker as long as calls are under way.
+  struct State {
+    State(const Options& of_breaker, const Clock& its_clock)
+        : options(of_breaker), clock(its_clock) {}
+
+    bool IsOpen() const REQUIRES(mutex) { return failures >= options.failures_max; }
+    // Sends the call, lets it wait, or refuses it.
+    void Admit(Lane lane, Call call);
+    // Of a call that was sent.
+    void OnAnswer(const Status& status);
+    void Judge(const Status& status) REQUIRES(mutex);
+    // The most urgent of those that wait, which counts as under way now; null: none waits.
+    std::function<void()> TakeNext() REQUIRES(mutex);
+
+    const Options options;
+    const Clock& clock;
+    mutable Mutex mutex;
+    size_t under_way GUARDED_BY(mutex) = 0;
+    std::map<Lane, std::deque<Call>> waiting GUARDED_BY(mutex);  // the most urgent first
+    size_t waiting_count GUARDED_BY(mutex) = 0;
+    int failures GUARDED_BY(mutex) = 0;  // in a row
+    TimePoint probed GUARDED_BY(mutex);  // while it is open: when a call was let through
+  };
+
+  template <typename T>
+  void Submit(Lane lane, std::function<void(Callback<T>)> send, Callback<T> done);
+
+  Node& node_;
+  const std::shared_ptr<State> state_;
+};
+
+}  // namespace vswap
