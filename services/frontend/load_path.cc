@@ -211,7 +211,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
 
   void OnGot(const Question& question, StatusOr<GetReply> reply) {
     if (reply.ok() && call_.header.lane == Lane::kDemand) {
-      question.copy.member->NoteLoad(context_.clock.Now() - question.asked);
+      question.copy.member->loads.Note(context_.clock.Now() - question.asked);
     }
     std::vector<size_t> wanted;
     std::vector<size_t> revived;

@@ -171,7 +171,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     if (overlaps) {
       batch->hold = context_.gate.Take(OverlapGate::For::kStore);
     }
-    PutToSet(context_.placement, batch->to, puts, Lane::kBackground,
+    PutToSet(context_, batch->to, puts, Lane::kBackground,
              [self = shared_from_this(), batch](const std::vector<PutOutcome>& outcomes) {
                self->Publish(batch, outcomes);
              });

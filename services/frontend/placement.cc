@@ -9,10 +9,29 @@
 namespace vswap {
 namespace {
 
+// Fuller nodes take no pages while there are others: writeback would begin soon.
+constexpr double kFillMax = 0.9;
 // Fills that differ by less are alike: they are measured now and then.
 constexpr double kFillStep = 0.02;
+// An empty node gets so many times as many pages as the others.
+constexpr double kNewcomersShare = 2;
+// Puts are slow that take so many times as long as at the fastest node, and this long.
+constexpr int kSlowTimes = 2;
+constexpr Duration kSlowMin = std::chrono::milliseconds(5);
+// Slow nodes get some pages, so that it shows when they are slow no more.
+constexpr double kSlowWeightMin = 0.125;
+// The golden ratio: its multiples spread evenly, whatever part of them is taken.
+constexpr double kGolden = 0.6180339887498949;
 constexpr Duration kHedgeMin = std::chrono::milliseconds(20);
 constexpr Duration kHedgeMax = std::chrono::seconds(1);
+
+// What part of its pages a node gets whose puts take so long.
+double SpeedOf(Duration put_time, Duration fastest) {
+  const Duration slow = std::max(kSlowMin, kSlowTimes * fastest);
+  return put_time <= slow ? 1
+                          : std::max(kSlowWeightMin, static_cast<double>(slow.count()) /
+                                                         static_cast<double>(put_time.count()));
+}
 
 }  // namespace
 
@@ -34,21 +53,20 @@ struct Placement::State {
   }
 };
 
-void Placement::Member::NoteLoad(Duration took) const {
+void CallTime::Note(Duration took) {
   const auto sample = static_cast<double>(took.count());
-  const double before = load_time;
+  const double before = time_;
   if (before == 0) {
-    load_time = sample;
-    load_deviation = sample / 2;
+    time_ = sample;
+    deviation_ = sample / 2;
     return;
   }
-  load_deviation = load_deviation + (std::abs(sample - before) - load_deviation) / 4;
-  load_time = before + (sample - before) / 8;
+  deviation_ = deviation_ + (std::abs(sample - before) - deviation_) / 4;
+  time_ = before + (sample - before) / 8;
 }
 
 Duration Placement::Member::HedgeAfter() const {
-  const Duration usual(static_cast<int64_t>(load_time + 4 * load_deviation));
-  return std::clamp(usual, kHedgeMin, kHedgeMax);
+  return std::clamp(loads.LongerThanUsual(), kHedgeMin, kHedgeMax);
 }
 
 Placement::Placement() : state_(std::make_unique<State>()) {
@@ -103,14 +121,17 @@ void Placement::AddSets(const std::vector<SetInfo>& sets) {
   });
 }
 
+struct Placement::Candidate {
+  SetId set = 0;
+  double fill = 0;       // of its fullest node
+  double room = 0;       // what of it counts
+  Duration put_time{};   // of its slowest
+  uint32_t missing = 0;  // of the copies wanted
+  uint32_t leaving = 0;  // of the missing: there for now, on nodes to be emptied
+  bool answers = true;
+};
+
 std::optional<SetId> Placement::Choose(Tier tier, std::span<const SetId> tried) const {
-  struct Candidate {
-    SetId set = 0;
-    double fill = 0;
-    uint32_t missing = 0;  // of the copies wanted
-    uint32_t leaving = 0;  // of the missing: there for now, on nodes to be emptied
-    bool answers = true;
-  };
   std::vector<Candidate> candidates;
   for (const auto& [id, set] : Now().sets) {
     if (set.tier != tier || std::ranges::find(tried, id) != tried.end() ||
@@ -120,6 +141,7 @@ std::optional<SetId> Placement::Choose(Tier tier, std::span<const SetId> tried) 
     Candidate candidate{.set = id};
     for (const Copy& copy : set.copies) {
       candidate.fill = std::max(candidate.fill, copy.member->fill.load());
+      candidate.put_time = std::max(candidate.put_time, copy.member->puts.smoothed());
       candidate.answers = candidate.answers && copy.member->answers;
       candidate.leaving += copy.member->draining ? 1 : 0;
     }
@@ -136,10 +158,35 @@ std::optional<SetId> Placement::Choose(Tier tier, std::span<const SetId> tried) 
   };
   const auto rank = [&](const Candidate& c) { return std::pair(kind(c), c.fill); };
   const Candidate best = *std::ranges::min_element(candidates, {}, rank);
-  std::erase_if(candidates, [&](const Candidate& c) {
-    return kind(c) != kind(best) || c.fill > best.fill + kFillStep;
-  });
-  return candidates[state_->turn++ % candidates.size()].set;
+  std::erase_if(candidates, [&](const Candidate& c) { return kind(c) != kind(best); });
+  for (Candidate& candidate : candidates) {
+    candidate.room = best.fill < kFillMax ? std::max(0.0, kFillMax - candidate.fill)
+                     : candidate.fill <= best.fill + kFillStep ? 1
+                                                               : 0;
+  }
+  return TakeTurn(candidates).set;
+}
+
+const Placement::Candidate& Placement::TakeTurn(const std::vector<Candidate>& candidates) const {
+  std::vector<double> rooms;
+  Duration fastest = Duration::max();
+  for (const Candidate& candidate : candidates) {
+    if (candidate.room > 0) {
+      rooms.push_back(candidate.room);
+    }
+    fastest = std::min(fastest, candidate.put_time);
+  }
+  std::ranges::sort(rooms);
+  const double room_max = kNewcomersShare * rooms[(rooms.size() - 1) / 2];
+  std::vector<double> ends;  // of each one's part of the whole
+  double end = 0;
+  for (const Candidate& candidate : candidates) {
+    end += SpeedOf(candidate.put_time, fastest) * std::min(candidate.room, room_max);
+    ends.push_back(end);
+  }
+  const double at = std::fmod(kGolden * static_cast<double>(state_->turn++), 1.0) * end;
+  const auto turn = std::ranges::upper_bound(ends, at);
+  return candidates[std::min<size_t>(turn - ends.begin(), candidates.size() - 1)];
 }
 
 uint32_t Placement::LastingCopies(const Set& set) const {

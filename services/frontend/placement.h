@@ -15,6 +15,23 @@
 
 namespace vswap {
 
+// How long calls take: smoothed, and its smoothed deviation, as TCP's (RFC 6298). Thread-safe;
+// races lose a measurement at worst.
+class CallTime {
+ public:
+  void Note(Duration took);
+  // 0: none was measured.
+  Duration smoothed() const { return Duration(static_cast<int64_t>(time_)); }
+  // Longer than nearly all calls take.
+  Duration LongerThanUsual() const {
+    return Duration(static_cast<int64_t>(time_ + 4 * deviation_));
+  }
+
+ private:
+  std::atomic<double> time_{0};  // in nanoseconds, as the next
+  std::atomic<double> deviation_{0};
+};
+
 enum class Tier : uint8_t { kCompressed = 1, kPhysical = 2 };
 
 // What a page on the tier's nodes is behind its entry.
@@ -60,12 +77,9 @@ class Placement {
     mutable std::atomic<bool> answers{true};
     mutable std::atomic<bool> dead{false};  // silent for so long that its copies are made anew
     mutable std::atomic<double> fill{0};    // see FillOf
-    // How long demand loads take there: smoothed, and its smoothed deviation, in nanoseconds, as
-    // TCP's (RFC 6298). 0: none was measured. Races lose a measurement at worst.
-    mutable std::atomic<double> load_time{0};
-    mutable std::atomic<double> load_deviation{0};
+    mutable CallTime loads;                 // of the demand lane
+    mutable CallTime puts;
 
-    void NoteLoad(Duration took) const;
     // Longer than nearly all loads take: what has not come by then is asked of another copy.
     Duration HedgeAfter() const;
   };
@@ -106,8 +120,11 @@ class Placement {
     AddSets({{set, tier, nodes, incarnations}});
   }
 
-  // The set for a new page of the tier: of those that keep the most copies wanted on nodes that
-  // answer, one of the emptiest, in turn. Empty if there is none but `tried`.
+  // The set for a new page of the tier: one of those that keep the most copies wanted on nodes that
+  // answer, in turn. Those take the more pages the more room they have, but an empty one only twice
+  // as many as the others, so that a node that has just come is not run over; few if puts to their
+  // nodes take long; and none if they are so full that pages would be written back, while there are
+  // others. Empty if there is none but `tried`.
   std::optional<SetId> Choose(Tier tier, std::span<const SetId> tried = {}) const;
   // Copies of a page of the set that last: on nodes that are neither dead nor to be emptied, up to
   // as many as are wanted.
@@ -154,6 +171,9 @@ class Placement {
   const Set* FindSet(SetId set) const;
   static bool Keeps(NodeId node, const Set& set);
   uint32_t LastingCopies(const Set& set) const;
+  struct Candidate;
+  // The next in turn, each as often as is its weight.
+  const Candidate& TakeTurn(const std::vector<Candidate>& candidates) const;
   bool Degraded(const Set& set) const { return LastingCopies(set) < wanted(set.tier); }
 
   std::unique_ptr<State> state_;

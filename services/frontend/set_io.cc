@@ -35,8 +35,9 @@ std::vector<PutPage> PagesFor(const Placement& placement, NodeId node,
 
 }  // namespace
 
-void PutToSet(const Placement& placement, SetId set, const std::vector<SetPut>& puts, Lane lane,
+void PutToSet(const FrontEndContext& context, SetId set, const std::vector<SetPut>& puts, Lane lane,
               std::function<void(std::vector<PutOutcome>)> done) {
+  const Placement& placement = context.placement;
   const auto& copies = placement.CopiesOf(set);
   auto gather = std::make_shared<Gather>();
   const size_t count = puts.size();
@@ -48,8 +49,11 @@ void PutToSet(const Placement& placement, SetId set, const std::vector<SetPut>& 
   gather->done = std::move(done);
   for (const Placement::Copy& copy : copies) {
     std::vector<PutPage> pages = PagesFor(placement, copy.member->id, puts);
-    const auto answered = [gather, copy, count](StatusOr<PutReply> reply) {
-      if (!reply.ok()) {
+    const auto answered = [gather, copy, count, &clock = context.clock,
+                           asked = context.clock.Now()](StatusOr<PutReply> reply) {
+      if (reply.ok()) {
+        copy.member->puts.Note(clock.Now() - asked);
+      } else {
         copy.member->answers = false;  // until it is heard of again
       }
       std::vector<PutOutcome> outcomes;

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "services/cluster/node.h"
-#include "services/frontend/placement.h"
+#include "services/frontend/context.h"
 
 namespace vswap {
 
@@ -17,7 +17,7 @@ struct SetPut {
 // Puts pages on every node of a set. The outcome of a page is kOk only if every node kept it; else
 // the first other code, or kUnavailable where a node's effect is unknown: then some node may hold
 // it, and the caller retires it.
-void PutToSet(const Placement& placement, SetId set, const std::vector<SetPut>& puts, Lane lane,
+void PutToSet(const FrontEndContext& context, SetId set, const std::vector<SetPut>& puts, Lane lane,
               std::function<void(std::vector<PutOutcome>)> done);
 
 }  // namespace vswap

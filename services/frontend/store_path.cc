@@ -107,7 +107,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
       puts.push_back(MakePut(page, *set));
     }
     PutToSet(
-        context_.placement, *set, puts, call_.header.lane,
+        context_, *set, puts, call_.header.lane,
         [self = shared_from_this(), tier, set = *set, pages = std::move(pages)](
             const std::vector<PutOutcome>& outcomes) { self->OnPut(tier, set, pages, outcomes); });
   }

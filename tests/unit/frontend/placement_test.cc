@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 #include "tests/support/memory_node.h"
@@ -27,20 +28,63 @@ class PlacementTest : public testing::Test {
     return sets;
   }
 
+  // The part of the pages that each set gets.
+  void ExpectShares(const std::map<SetId, double>& shares) {
+    constexpr int kPages = 10000;
+    std::map<SetId, int> counts;
+    for (int i = 0; i < kPages; ++i) {
+      ++counts[placement_.Choose(Tier::kCompressed).value_or(0)];
+    }
+    for (const auto& [set, share] : shares) {
+      EXPECT_NEAR(static_cast<double>(counts[set]) / kPages, share, 0.01) << "set " << set;
+    }
+  }
+
   MemoryNode node_{{}};
   Placement placement_;
 };
 
-TEST_F(PlacementTest, NewPagesGoToTheEmptiestInTurn) {
+TEST_F(PlacementTest, NodesTakePagesInTurnByTheirRoom) {
   AddNodes(3);
-  EXPECT_EQ(Chosen(), (std::set<SetId>{1, 2, 3}));
-  placement_.Find(1)->fill = 0.9;
-  EXPECT_EQ(Chosen(), (std::set<SetId>{2, 3}));
-  placement_.Find(2)->fill = 0.01;  // not a difference to go by
-  EXPECT_EQ(Chosen(), (std::set<SetId>{2, 3}));
+  ExpectShares({{1, 1.0 / 3}, {2, 1.0 / 3}, {3, 1.0 / 3}});
+  placement_.Find(1)->fill = 0.45;
+  ExpectShares({{1, 0.2}, {2, 0.4}, {3, 0.4}});
   EXPECT_EQ(Chosen({2, 3}), (std::set<SetId>{1}));
   EXPECT_EQ(Chosen({1, 2, 3}), (std::set<SetId>{0}));
   EXPECT_FALSE(placement_.Choose(Tier::kPhysical));
+}
+
+TEST_F(PlacementTest, ANodeThatComesEmptyGetsTwiceTheShareOfOthers) {
+  AddNodes(3);
+  placement_.Find(1)->fill = placement_.Find(2)->fill = 0.8;
+  ExpectShares({{1, 0.25}, {2, 0.25}, {3, 0.5}});
+  // But where they would have to write back, all of it.
+  placement_.Find(1)->fill = placement_.Find(2)->fill = 0.92;
+  EXPECT_EQ(Chosen(), (std::set<SetId>{3}));
+}
+
+TEST_F(PlacementTest, WhereAllAreNearlyFullTheEmptiestTakeThePages) {
+  AddNodes(3);
+  placement_.Find(1)->fill = 0.99;
+  placement_.Find(2)->fill = 0.94;
+  placement_.Find(3)->fill = 0.95;  // not a difference to go by
+  EXPECT_EQ(Chosen(), (std::set<SetId>{2, 3}));
+}
+
+TEST_F(PlacementTest, ASlowNodeGetsFewPages) {
+  AddNodes(2);
+  placement_.Find(1)->puts.Note(std::chrono::milliseconds(1));
+  placement_.Find(2)->puts.Note(std::chrono::milliseconds(4));  // as slow as others often are
+  ExpectShares({{1, 0.5}, {2, 0.5}});
+  placement_.Find(1)->puts.Note(std::chrono::milliseconds(1));
+  for (int i = 0; i < 100; ++i) {
+    placement_.Find(2)->puts.Note(std::chrono::milliseconds(20));
+  }
+  ExpectShares({{1, 0.8}, {2, 0.2}});
+  for (int i = 0; i < 100; ++i) {
+    placement_.Find(2)->puts.Note(std::chrono::seconds(5));
+  }
+  ExpectShares({{1, 8.0 / 9}, {2, 1.0 / 9}});  // enough to be measured again
 }
 
 TEST_F(PlacementTest, ANodeThatDoesNotAnswerComesLast) {
