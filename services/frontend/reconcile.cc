@@ -47,7 +47,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
   }
 
   void List(std::string cursor) {
-    Node().node->Inventory(std::move(cursor), kInventoryNames,
+    Node().node->Inventory(std::move(cursor), kInventoryNames, /*verify=*/false,
                            [self = shared_from_this()](StatusOr<InventoryReply> reply) {
                              if (!reply.ok() || reply->incarnation != self->Node().incarnation) {
                                self->Node().answers = self->Node().answers && reply.ok();

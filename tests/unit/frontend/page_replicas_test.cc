@@ -44,8 +44,9 @@ class CutNode : public Node {
     ++deletes;
     cut ? Fail(done) : node_.Delete(std::move(names), std::move(done));
   }
-  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
-    cut ? Fail(done) : node_.Inventory(std::move(cursor), limit, std::move(done));
+  void Inventory(std::string cursor, uint32_t limit, bool verify,
+                 Callback<InventoryReply> done) override {
+    cut ? Fail(done) : node_.Inventory(std::move(cursor), limit, verify, std::move(done));
   }
   void Statistics(Callback<NodeStatistics> done) override {
     cut ? Fail(done) : node_.Statistics(std::move(done));
