@@ -42,6 +42,9 @@ class CutNode : public Node {
   }
   void Delete(std::vector<PageName> names, Callback<Incarnation> done) override {
     ++deletes;
+    if (strange) {
+      return done(~Incarnation{0});
+    }
     cut ? Fail(done) : node_.Delete(std::move(names), std::move(done));
   }
   void Inventory(std::string cursor, uint32_t limit, bool verify,
@@ -60,6 +63,7 @@ class CutNode : public Node {
   }
   bool cut = false;
   bool stopped = false;  // for gets only
+  bool strange = false;  // another incarnation, which knows nothing, answers deletes
   int gets = 0;
   int deletes = 0;
 
@@ -533,6 +537,20 @@ TEST_F(PageReplicas, WhatASilentNodeIsToDeleteWaits) {
   EXPECT_EQ(front_end_->releases_pending(), 0u);
   ExpectCopies(1000, 2);
   ExpectPages(1000, 2);
+}
+
+TEST_F(PageReplicas, WhatAnotherIncarnationSaysIsDeletedIsDeletedAgain) {
+  StorePages(100, 1);
+  NodeAt(2).strange = true;
+  StorePages(100, 2);
+  Run(std::chrono::seconds(4));
+  EXPECT_GT(front_end_->releases_pending(), 0u);
+  EXPECT_TRUE(front_end_->Idle());
+  NodeAt(2).strange = false;
+  Run(std::chrono::seconds(4));
+  EXPECT_EQ(front_end_->releases_pending(), 0u);
+  ExpectCopies(100, 2);
+  ExpectPages(100, 2);
 }
 
 TEST_F(PageReplicas, AnOwnerThatHasNotHeardOfASetTakesItsPagesForNoOrphans) {
