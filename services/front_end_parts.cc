@@ -29,7 +29,8 @@ FrontEnd::Options ToFrontEndOptions(const FrontEndOptions& options, const std::s
                            : kNever;
   return {.id = id,
           .shard_count = static_cast<uint32_t>(options.shards),
-          .writeback = Writeback::Options{.start = start, .end = start * (1 - kWritebackPart)}};
+          .writeback = Writeback::Options{.start = start, .end = start * (1 - kWritebackPart)},
+          .compare_every = std::chrono::seconds(options.compare_seconds)};
 }
 
 Status AwaitStart(FrontEnd& front_end) {

@@ -14,6 +14,7 @@ struct FrontEndOptions {
   uint64_t threads = 0;             // 0: as many as processors
   uint64_t writeback_percent = 95;  // fill of a compressor; 100: off
   uint64_t drain_seconds = 30;      // less than clients are patient: 60
+  uint64_t compare_seconds = 3600;  // 0: never
 };
 
 int ComputeThreads(uint64_t wanted);

@@ -80,6 +80,8 @@ void DeclareFrontEnd(Settings& settings, FrontEndOptions& options) {
                  "how full memory-max may get before cold pages go to the store; 100: any");
   settings.Count("drain-seconds", options.drain_seconds, 0, 86400,
                  "how long SIGTERM may take to finish requests and move pages");
+  settings.Count("compare-seconds", options.compare_seconds, 0, 30 * 86400,
+                 "in which each node is compared with the table, and damage looked for; 0: never");
 }
 
 Status SetUpLog(const std::string& level_name) {

@@ -34,7 +34,7 @@ void CountingNode::Delete(std::vector<PageName> names, Callback<Incarnation> don
   done(kIncarnation);
 }
 
-void CountingNode::Inventory(std::string, uint32_t, Callback<InventoryReply> done) {
+void CountingNode::Inventory(std::string, uint32_t, bool, Callback<InventoryReply> done) {
   done(InventoryReply{kIncarnation, {}, ""});
 }
 

@@ -137,11 +137,12 @@ void CircuitBreaker::Delete(std::vector<PageName> names, Callback<Incarnation> d
       std::move(done));
 }
 
-void CircuitBreaker::Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) {
+void CircuitBreaker::Inventory(std::string cursor, uint32_t limit, bool verify,
+                               Callback<InventoryReply> done) {
   Submit<InventoryReply>(
       Lane::kBackground,
-      [this, cursor = std::move(cursor), limit](Callback<InventoryReply> answered) mutable {
-        node_.Inventory(std::move(cursor), limit, std::move(answered));
+      [this, cursor = std::move(cursor), limit, verify](Callback<InventoryReply> answered) mutable {
+        node_.Inventory(std::move(cursor), limit, verify, std::move(answered));
       },
       std::move(done));
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "services/common/ids.h"
@@ -63,9 +64,22 @@ struct GetReply {
 
 struct InventoryReply {
   Incarnation incarnation = 0;
-  std::vector<PageName> names;
-  std::string next_cursor;  // empty: the end
+  std::vector<PageName> names;         // where verified, of sound records only
+  std::string next_cursor;             // empty: the end
+  std::vector<PageName> damaged = {};  // where verified: the others
 };
+
+// Takes from a listing what `got`, the answer to a Get of all its names, says of them.
+inline void TakeVerified(const GetReply& got, InventoryReply* listed) {
+  for (size_t i = 0; const PageName& name : std::exchange(listed->names, {})) {
+    const PageCode code = got.pages[i++].code;
+    if (code == PageCode::kOk) {
+      listed->names.push_back(name);
+    } else if (code == PageCode::kCorrupt) {
+      listed->damaged.push_back(name);
+    }
+  }
+}
 
 struct NodeStatistics {
   Incarnation incarnation = 0;
@@ -108,8 +122,11 @@ class Node {
   // Names that are not held are no error. When it has answered, the pages are gone, also after a
   // crash.
   virtual void Delete(std::vector<PageName> names, Callback<Incarnation> done) = 0;
-  // Every record that exists during the whole listing is listed; `limit` 1..4096.
-  virtual void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) = 0;
+  // Every record that exists during the whole listing is listed; `limit` 1..4096. With `verify`
+  // each record's checksum is checked, and damage counted, as by Get; then at most 512 are listed
+  // at a time.
+  virtual void Inventory(std::string cursor, uint32_t limit, bool verify,
+                         Callback<InventoryReply> done) = 0;
   virtual void Statistics(Callback<NodeStatistics> done) = 0;
 };
 

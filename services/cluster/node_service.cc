@@ -87,14 +87,10 @@ NodeService::Reactor* NodeService::Inventory(Context* context, const v1::Invento
     reactor->Finish(ToGrpc(status));
     return reactor;
   }
-  node_.Inventory(request->cursor(), request->limit(),
+  node_.Inventory(request->cursor(), request->limit(), request->verify(),
                   [reactor, response](const StatusOr<InventoryReply>& reply) {
                     if (reply.ok()) {
-                      response->set_incarnation(reply->incarnation);
-                      response->set_next_cursor(reply->next_cursor);
-                      for (const PageName& name : reply->names) {
-                        FillName(name, response->add_names());
-                      }
+                      *response = ToResponse(*reply);
                     }
                     reactor->Finish(ToGrpc(reply.status()));
                   });

@@ -216,6 +216,30 @@ StatusOr<GetReply> ToReply(const v1::GetResponse& response, const std::vector<Pa
   return reply;
 }
 
+v1::InventoryResponse ToResponse(const InventoryReply& reply) {
+  v1::InventoryResponse response;
+  response.set_incarnation(reply.incarnation);
+  response.set_next_cursor(reply.next_cursor);
+  for (const PageName& name : reply.names) {
+    FillName(name, response.add_names());
+  }
+  for (const PageName& name : reply.damaged) {
+    FillName(name, response.add_damaged());
+  }
+  return response;
+}
+
+InventoryReply ToReply(const v1::InventoryResponse& response) {
+  InventoryReply reply{response.incarnation(), {}, response.next_cursor()};
+  for (const v1::PageName& name : response.names()) {
+    reply.names.push_back(ToName(name));
+  }
+  for (const v1::PageName& name : response.damaged()) {
+    reply.damaged.push_back(ToName(name));
+  }
+  return reply;
+}
+
 namespace {
 
 void Fill(const RequestRecord& record, v1::RequestRecord* out) {

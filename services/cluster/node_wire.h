@@ -29,6 +29,9 @@ v1::GetResponse ToResponse(const std::vector<PageName>& names, const GetReply& r
 // kCorrupt.
 StatusOr<GetReply> ToReply(const v1::GetResponse& response, const std::vector<PageName>& names);
 
+v1::InventoryResponse ToResponse(const InventoryReply& reply);
+InventoryReply ToReply(const v1::InventoryResponse& response);
+
 v1::WriteRequest ToRequest(const LogWrite& write);
 LogWrite ToLogWrite(const v1::WriteRequest& request);
 v1::SealResponse ToResponse(const LogEnd& end);

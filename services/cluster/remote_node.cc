@@ -95,21 +95,19 @@ void RemoteNode::Delete(std::vector<PageName> names, Callback<Incarnation> done)
       });
 }
 
-void RemoteNode::Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) {
+void RemoteNode::Inventory(std::string cursor, uint32_t limit, bool verify,
+                           Callback<InventoryReply> done) {
   v1::InventoryRequest request;
   request.set_cursor(std::move(cursor));
   request.set_limit(limit);
+  request.set_verify(verify);
   Send<NodeAsync, v1::InventoryRequest, v1::InventoryResponse>(
       stub_->async(), &NodeAsync::Inventory, std::move(request), options_,
       [done = std::move(done)](const Status& status, const v1::InventoryResponse& response) {
         if (!status.ok()) {
           return done(status);
         }
-        InventoryReply reply{response.incarnation(), {}, response.next_cursor()};
-        for (const v1::PageName& name : response.names()) {
-          reply.names.push_back(ToName(name));
-        }
-        done(std::move(reply));
+        done(ToReply(response));
       });
 }
 

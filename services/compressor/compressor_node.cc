@@ -1,5 +1,6 @@
 #include "services/compressor/compressor_node.h"
 
+#include <algorithm>
 #include <cstring>
 #include <unordered_set>
 
@@ -152,7 +153,8 @@ void CompressorNode::Delete(std::vector<PageName> names, Callback<Incarnation> d
       [work, names = std::move(names), done = std::move(done)] { work(names, done); });
 }
 
-void CompressorNode::Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) {
+void CompressorNode::Inventory(std::string cursor, uint32_t limit, bool verify,
+                               Callback<InventoryReply> done) {
   if (limit == 0 || limit > kInventoryNamesMax) {
     done(InvalidField("limit", std::to_string(limit), "1.." + std::to_string(kInventoryNamesMax)));
     return;
@@ -163,11 +165,21 @@ void CompressorNode::Inventory(std::string cursor, uint32_t limit, Callback<Inve
     return;
   }
   std::memcpy(&slot, cursor.data(), cursor.size());
+  if (verify) {
+    limit = static_cast<uint32_t>(std::min<size_t>(limit, kBatchPagesMax));
+  }
   InventoryReply reply{arena_.incarnation(), {}, {}};
   if (const auto next = arena_.List(slot, limit, reply.names)) {
     reply.next_cursor.assign(reinterpret_cast<const char*>(&*next), sizeof(*next));
   }
-  done(std::move(reply));
+  if (!verify) {
+    done(std::move(reply));
+    return;
+  }
+  executor_.Dispatch([this, reply = std::move(reply), done = std::move(done)]() mutable {
+    TakeVerified(DoGet(reply.names), &reply);
+    done(std::move(reply));
+  });
 }
 
 void CompressorNode::Statistics(Callback<NodeStatistics> done) {

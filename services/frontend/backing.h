@@ -30,8 +30,8 @@ namespace vswap {
 //
 //   stored bytes: 1..4096 for compressed, physical and lost; else 0.
 //   refs: references to the entry, 1..255; 0: no entry. In device spaces 1, and 0 for none.
-//   flags, never logged: bit 24: seen in its node's inventory by the reconciliation under way; bit
-//   25: loaded since the writeback last looked.
+//   flags, never logged: bit 24: seen in its node's inventory by the comparison under way; bit 25:
+//   loaded since the writeback last looked; bit 26: as bit 24, by the check.
 enum class Backing : uint8_t { kNone = 0, kZero = 1, kCompressed = 2, kPhysical = 3, kLost = 4 };
 
 class Word {
@@ -59,6 +59,9 @@ class Word {
   uint64_t bits_ = 0;
 };
 
+// Who has seen a record in a node's inventory: both may be under way at once.
+enum class SeenBy : uint8_t { kComparison, kCheck };
+
 class Companion {
  public:
   constexpr Companion() = default;
@@ -73,21 +76,24 @@ class Companion {
   constexpr Companion WithReferences(uint32_t references) const {
     return Companion((bits_ & ~0xff0000u) | references << 16);
   }
-  constexpr bool seen() const { return (bits_ & kSeen) != 0; }
-  constexpr Companion WithSeen(bool seen) const {
-    return Companion(seen ? bits_ | kSeen : bits_ & ~kSeen);
+  constexpr bool seen(SeenBy by) const { return (bits_ & Seen(by)) != 0; }
+  constexpr Companion WithSeen(SeenBy by, bool seen) const {
+    return Companion(seen ? bits_ | Seen(by) : bits_ & ~Seen(by));
   }
   constexpr bool loaded() const { return (bits_ & kLoaded) != 0; }
   constexpr Companion WithLoaded(bool loaded) const {
     return Companion(loaded ? bits_ | kLoaded : bits_ & ~kLoaded);
   }
   // Without what is never logged.
-  constexpr Companion Logged() const { return Companion(bits_ & ~(kSeen | kLoaded)); }
+  constexpr Companion Logged() const { return Companion(bits_ & ~kNeverLogged); }
   constexpr bool operator==(const Companion&) const = default;
 
  private:
-  static constexpr uint32_t kSeen = 1u << 24;
+  static constexpr uint32_t Seen(SeenBy by) {
+    return by == SeenBy::kComparison ? 1u << 24 : 1u << 26;
+  }
   static constexpr uint32_t kLoaded = 1u << 25;
+  static constexpr uint32_t kNeverLogged = 0xffu << 24;
   uint32_t bits_ = 0;
 };
 

@@ -184,7 +184,7 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
       return;
     }
     for (const auto& shard : shards_) {
-      shard->ClearSeen();
+      shard->ClearSeen(SeenBy::kCheck);
     }
     orphans_.clear();
     sets_ = context_.placement.SetsWith(Node().id);
@@ -192,7 +192,7 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
   }
 
   void List(const std::string& cursor) {
-    Node().node->Inventory(cursor, kInventoryNames,
+    Node().node->Inventory(cursor, kInventoryNames, /*verify=*/false,
                            [self = shared_from_this()](StatusOr<InventoryReply> reply) {
                              self->OnInventory(std::move(reply));
                            });
@@ -213,7 +213,7 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
       }
       ++report_.records;
       if (shard->Names(name, sets_).value_or(false)) {
-        shard->MarkSeen(name.space, name.offset, name.version);
+        shard->MarkSeen(name, SeenBy::kCheck);
       } else {
         orphans_.push_back(name);
       }
@@ -234,7 +234,7 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
     for (const auto& shard : shards_) {
       shard->Inspect([&](const EntryTable& table) {
         table.ForEach([&](SpaceId space, Offset offset, const Entry& entry) {
-          if (entry.word.stored() && !entry.companion.seen() &&
+          if (entry.word.stored() && !entry.companion.seen(SeenBy::kCheck) &&
               std::ranges::find(sets_, entry.word.set()) != sets_.end()) {
             suspects_.push_back({space, offset, entry.word.version()});
           }

@@ -34,8 +34,7 @@ struct CheckReport {
 // beside traffic on large shards: comparing a shard holds its lock for about a microsecond an
 // entry.
 //
-// `done` runs once, on the executor. One check at a time, not beside a reconciliation: FrontEnd
-// sees to that.
+// `done` runs once, on the executor. One check at a time: FrontEnd sees to that.
 void CheckEverything(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
                      std::function<void(CheckReport)> done);
 

@@ -55,6 +55,7 @@ struct FrontEndCounters {
   std::atomic<uint64_t> pages_marked_lost{0};
   std::atomic<uint64_t> pages_revived{0};
   std::atomic<uint64_t> orphans_deleted{0};
+  std::atomic<uint64_t> comparisons{0};  // of a node with the tables, to the end
   std::atomic<uint64_t> shards_taken{0};
   std::atomic<uint64_t> shards_lost{0};  // another front-end owns them
   std::atomic<uint64_t> shards_released{0};

@@ -59,10 +59,10 @@ Entry EntryTable::Publish(SpaceId space, Offset offset, Entry entry) {
   return old;
 }
 
-void EntryTable::MarkSeen(SpaceId space, Offset offset, bool seen) {
+void EntryTable::MarkSeen(SpaceId space, Offset offset, SeenBy by) {
   Cluster& cluster = FindOrMake(space, offset);
   Companion& companion = cluster.companions[offset % kClusterSlots];
-  companion = companion.WithSeen(seen);
+  companion = companion.WithSeen(by, true);
   DropIfEmpty(cluster, space, offset);
 }
 
@@ -221,10 +221,10 @@ std::optional<uint32_t> EntryTable::FindFreeRun(SpaceId space, uint64_t cluster,
   return std::nullopt;
 }
 
-void EntryTable::ClearSeen() {
+void EntryTable::ClearSeen(SeenBy by) {
   for (const auto& [key, cluster] : clusters_) {
     for (Companion& companion : cluster->companions) {
-      companion = companion.WithSeen(false);
+      companion = companion.WithSeen(by, false);
     }
   }
 }

@@ -57,10 +57,10 @@ class EntryTable {
   // Replaces the entry and keeps the counts; a zero word empties the slot. Returns what was there.
   Entry Publish(SpaceId space, Offset offset, Entry entry);
 
-  // Sets or clears the companion's seen flag.
-  void MarkSeen(SpaceId space, Offset offset, bool seen);
+  // Sets the companion's seen flag.
+  void MarkSeen(SpaceId space, Offset offset, SeenBy by);
   // Clears all of them.
-  void ClearSeen();
+  void ClearSeen(SeenBy by);
 
   // Notes that the page was loaded: it is warm. Returns the entry.
   Entry Touch(SpaceId space, Offset offset);

@@ -191,6 +191,9 @@ void FrontEnd::OnStarted(const Status& status, const std::function<void(Status)>
   if (redundancy_ != nullptr) {
     redundancy_->Start();
   }
+  if (options_.compare_every != Duration()) {
+    CompareNext(0);
+  }
 }
 
 void FrontEnd::OnTaken(const std::shared_ptr<Shard>& shard) {
@@ -218,9 +221,8 @@ void FrontEnd::ReconcileTaken() {
     next.shards.swap(taken_);
     reconciling_ = !next.shards.empty();
     reconciled_ = !reconciling_;
-    if (!reconciling_ && !later_.empty() && !std::exchange(waiting_, true)) {
-      executor_.PostAfter(kReconcilePause, [this] { ReconcileLater(); });
-    }
+    routine_ = false;
+    PostReconcileLater();
   }
   if (!next.shards.empty()) {
     for (const Placement::Member* member : placement_.Members()) {
@@ -250,9 +252,17 @@ void FrontEnd::ReconcileLater() {
       next = std::move(*it);
       later_.erase(it);
       reconciling_ = true;
+      routine_ = next.routine;
+      urgent_ = false;
     }
   }
   next.shards.empty() ? ReconcileTaken() : Compare(std::move(next));
+}
+
+void FrontEnd::PostReconcileLater() {
+  if (!reconciling_ && !later_.empty() && !std::exchange(waiting_, true)) {
+    executor_.PostAfter(kReconcilePause, [this] { ReconcileLater(); });
+  }
 }
 
 bool FrontEnd::Answers(const Comparison& comparison) const {
@@ -260,36 +270,70 @@ bool FrontEnd::Answers(const Comparison& comparison) const {
                              [this](NodeId node) { return placement_.Find(node)->answers.load(); });
 }
 
+bool FrontEnd::HasUrgent() const {
+  MutexLock lock(mutex_);
+  return urgent_ || !taken_.empty();
+}
+
 void FrontEnd::Compare(Comparison comparison) {
-  Reconcile(context_, comparison.shards, comparison.nodes,
-            [this, shards = comparison.shards](std::vector<NodeId> skipped) {
+  ReconcileOptions options;
+  if (comparison.routine) {
+    options = {.verify = true,
+               .records_per_second = options_.redundancy.pages_per_second,
+               .gives_way = [this] { return HasUrgent(); }};
+  }
+  Reconcile(context_, comparison.shards, comparison.nodes, std::move(options),
+            [this, comparison](std::vector<NodeId> skipped) {
               {
                 MutexLock lock(mutex_);
                 reconciling_ = false;
                 if (!skipped.empty()) {
-                  later_.push_back({shards, std::move(skipped)});
+                  later_.push_back({comparison.shards, std::move(skipped), comparison.routine});
                 }
               }
               ReconcileTaken();
             });
 }
 
-void FrontEnd::CompareWith(NodeId node) {
+void FrontEnd::CompareWith(NodeId node) { CompareLater({shards_.All(), {node}}); }
+
+// In place of the same one with the shards of an earlier time.
+void FrontEnd::CompareLater(Comparison comparison) {
   MutexLock lock(mutex_);
-  std::erase_if(later_, [node](const Comparison& comparison) {
-    return comparison.nodes == std::vector<NodeId>{node};
+  std::erase_if(later_, [&](const Comparison& earlier) {
+    return earlier.nodes == comparison.nodes && earlier.routine == comparison.routine;
   });
-  later_.push_back({shards_.All(), {node}});
-  if (!reconciling_ && !std::exchange(waiting_, true)) {
-    executor_.PostAfter(kReconcilePause, [this] { ReconcileLater(); });
-  }
+  urgent_ = urgent_ || !comparison.routine;
+  later_.insert(comparison.routine ? later_.end() : later_.begin(), std::move(comparison));
+  PostReconcileLater();
+}
+
+void FrontEnd::CompareNext(NodeId last) {
+  const auto nodes = static_cast<int64_t>(std::max<size_t>(1, placement_.Members().size()));
+  executor_.PostAfter(options_.compare_every / nodes, [this, last] {
+    if (!serving_) {
+      return;
+    }
+    const std::vector<const Placement::Member*> members = placement_.Members();
+    auto next = std::ranges::find_if(
+        members, [last](const Placement::Member* member) { return member->id > last; });
+    if (next == members.end()) {
+      next = members.begin();
+    }
+    const NodeId node = next == members.end() ? 0 : (*next)->id;
+    if (node != 0) {
+      CompareLater({shards_.All(), {node}, /*routine=*/true});
+    }
+    CompareNext(node);
+  });
 }
 
 bool FrontEnd::reconciled() const {
   MutexLock lock(mutex_);
-  return reconciled_ && !reconciling_ &&
-         std::ranges::none_of(later_,
-                              [this](const Comparison& comparison) { return Answers(comparison); });
+  return reconciled_ && (!reconciling_ || routine_) &&
+         std::ranges::none_of(later_, [this](const Comparison& comparison) {
+           return !comparison.routine && Answers(comparison);
+         });
 }
 
 void FrontEnd::Stop() {

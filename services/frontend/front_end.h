@@ -69,6 +69,9 @@ class FrontEnd {
     // For the lease. Null: the steady one.
     const Clock* clock = nullptr;
     RedundancyKeeper::Options redundancy = {};
+    // Each node is compared with the tables once in this time, and damage looked for; spread over
+    // it, one node after the other, at most redundancy.pages_per_second records a second. 0: never.
+    Duration compare_every{};
     // Name lengths, as in the protocol.
     static constexpr size_t kNameBytesMax = 255;
   };
@@ -91,7 +94,8 @@ class FrontEnd {
   bool Idle() const;
   // Gives the lease up, after Stop: the others take over at once.
   void Leave(std::function<void(Status)> done);
-  // Whether every node that answers was compared with the tables since they were taken.
+  // Whether every node that answers was compared with the tables since they were taken, and since
+  // it was started.
   bool reconciled() const;
 
   void Open(OpenCall call, Callback<OpenReply> done);
@@ -154,11 +158,18 @@ class FrontEnd {
   struct Comparison {
     std::vector<std::shared_ptr<Shard>> shards;
     std::vector<NodeId> nodes;
+    bool routine = false;  // nothing has happened: it is slow, looks for damage, and gives way
   };
   void ReconcileTaken();
   void ReconcileLater();
+  void PostReconcileLater() REQUIRES(mutex_);
+  void CompareLater(Comparison comparison);
   void Compare(Comparison comparison);
+  // The node behind this one in turn, once its time has come.
+  void CompareNext(NodeId last);
   bool Answers(const Comparison& comparison) const;
+  // Whether there is something that a routine comparison gives way to.
+  bool HasUrgent() const;
   // Before a shard is served.
   void Prepare(const Shard& shard, std::function<void(Status)> done);
   // Learns of all spaces that there are.
@@ -202,8 +213,10 @@ class FrontEnd {
   // Taken, and not yet compared with the nodes.
   std::vector<std::shared_ptr<Shard>> taken_ GUARDED_BY(mutex_);
   bool reconciling_ GUARDED_BY(mutex_) = false;
+  bool routine_ GUARDED_BY(mutex_) = false;  // is what is under way
+  bool urgent_ GUARDED_BY(mutex_) = false;   // since then one has come that is not
   bool reconciled_ GUARDED_BY(mutex_) = false;
-  std::vector<Comparison> later_ GUARDED_BY(mutex_);  // with nodes that could not be listed
+  std::vector<Comparison> later_ GUARDED_BY(mutex_);  // those that wait
   bool waiting_ GUARDED_BY(mutex_) = false;           // for them
   std::atomic<bool> serving_{false};
   std::atomic<bool> checking_{false};

@@ -102,6 +102,8 @@ constexpr CounterRow kCounters[] = {
      &FrontEndCounters::pages_revived},
     {"vswap_orphans_deleted_total", "Records deleted that no entry named.", nullptr, nullptr,
      &FrontEndCounters::orphans_deleted},
+    {"vswap_comparisons_total", "Times that all records of a node were compared with the tables.",
+     nullptr, nullptr, &FrontEndCounters::comparisons},
     {"vswap_shards_taken_total", "Shards that this front-end has come to own.", nullptr, nullptr,
      &FrontEndCounters::shards_taken},
     {"vswap_shards_released_total", "Shards given up to another front-end.", nullptr, nullptr,

@@ -217,6 +217,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
   }
 
   void EndBatch(const Batch& batch, size_t moved) {
+    Current().EndVersions(batch.first_version);
     moved_ += moved;
     if (options_.counter != nullptr) {
       *options_.counter += moved;

@@ -1,7 +1,6 @@
 #include "services/frontend/reconcile.h"
 
 #include <algorithm>
-#include <functional>
 #include <map>
 #include <utility>
 
@@ -11,14 +10,17 @@
 namespace vswap {
 namespace {
 
-constexpr uint32_t kInventoryNames = 4096;
+// As many as one Get may ask for.
+constexpr uint32_t kInventoryNames = kBatchPagesMax;
 
 class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
  public:
   ReconcileJob(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-               std::vector<NodeId> nodes, std::function<void(std::vector<NodeId>)> done)
+               std::vector<NodeId> nodes, ReconcileOptions options,
+               std::function<void(std::vector<NodeId>)> done)
       : context_(context),
         shards_(std::move(shards)),
+        options_(std::move(options)),
         done_(std::move(done)),
         nodes_(std::move(nodes)) {
     for (const auto& shard : shards_) {
@@ -32,7 +34,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
       return;
     }
     for (const auto& shard : shards_) {
-      shard->ClearSeen();
+      shard->ClearSeen(SeenBy::kComparison);
       issued_[shard->id()] = shard->next_version();
     }
     List("");
@@ -41,18 +43,31 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
  private:
   const Placement::Member& Node() const { return *context_.placement.Find(nodes_.back()); }
 
+  static bool Believed(const Placement::Member& node, size_t asked,
+                       const StatusOr<GetReply>& reply) {
+    return reply.ok() && reply->pages.size() == asked && reply->incarnation == node.incarnation;
+  }
+
   void EndNode() {
     nodes_.pop_back();
     context_.executor.Post([self = shared_from_this()] { self->NextNode(); });
   }
 
+  void Skip() {
+    suspects_.clear();
+    skipped_.push_back(Node().id);
+    EndNode();
+  }
+
   void List(std::string cursor) {
-    Node().node->Inventory(std::move(cursor), kInventoryNames,
+    if (options_.gives_way != nullptr && options_.gives_way()) {
+      return Skip();
+    }
+    Node().node->Inventory(std::move(cursor), kInventoryNames, options_.verify,
                            [self = shared_from_this()](StatusOr<InventoryReply> reply) {
                              if (!reply.ok() || reply->incarnation != self->Node().incarnation) {
                                self->Node().answers = self->Node().answers && reply.ok();
-                               self->skipped_.push_back(self->Node().id);
-                               return self->EndNode();
+                               return self->Skip();
                              }
                              self->Compare(*std::move(reply));
                            });
@@ -66,19 +81,20 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     });
   }
 
-  void Compare(InventoryReply reply) {
-    const uint32_t count = context_.shards.count();
+  void Compare(const InventoryReply& reply) {
     std::map<ShardId, std::vector<PageName>> orphans;
-    for (const PageName& name : reply.names) {
-      const auto found = by_id_.find(ShardOf(name.space, name.offset, count));
-      if (found == by_id_.end()) {
-        continue;  // not ours to judge
-      }
-      Shard& shard = *found->second;
-      if (MayBeNamed(shard, Node().id, name)) {
-        shard.MarkSeen(name.space, name.offset, name.version);
-      } else {
-        orphans[shard.id()].push_back(name);
+    for (const auto* const names : {&reply.names, &reply.damaged}) {
+      for (const PageName& name : *names) {
+        const auto found = by_id_.find(ShardOf(name.space, name.offset, context_.shards.count()));
+        if (found == by_id_.end()) {
+          continue;  // not ours to judge
+        }
+        Shard& shard = *found->second;
+        if (!MayBeNamed(shard, Node().id, name)) {
+          orphans[shard.id()].push_back(name);
+        } else if (names == &reply.names) {
+          shard.MarkSeen(name, SeenBy::kComparison);
+        }
       }
     }
     for (auto& [id, names] : orphans) {
@@ -86,16 +102,41 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
       shard->Barrier([self = shared_from_this(), shard, node = Node().id,
                       names = std::move(names)](const Status& status) {
         if (status.ok()) {
-          self->DeleteOrphans(*shard, node, names);
+          self->LookAgain(shard, node, names);
         }
       });
     }
-    if (!reply.next_cursor.empty()) {
-      context_.executor.Post(
-          [self = shared_from_this(), cursor = reply.next_cursor] { self->List(cursor); });
-      return;
+    if (reply.next_cursor.empty()) {
+      return FindUnlisted();
     }
-    FindUnlisted();
+    const auto next = [self = shared_from_this(), cursor = reply.next_cursor] {
+      self->List(cursor);
+    };
+    const uint64_t rate = options_.records_per_second;
+    if (rate == 0) {
+      return context_.executor.Post(next);
+    }
+    const auto listed = static_cast<int64_t>(reply.names.size() + reply.damaged.size());
+    context_.executor.PostAfter(
+        Duration(std::chrono::seconds(1)) * listed / static_cast<int64_t>(rate), next);
+  }
+
+  // What was being deleted when it was listed is gone by now, and was no orphan.
+  void LookAgain(const std::shared_ptr<Shard>& shard, NodeId node,
+                 const std::vector<PageName>& names) {
+    const Placement::Member& member = *context_.placement.Find(node);
+    member.node->Get(
+        names, Lane::kBackground,
+        [self = shared_from_this(), shard, &member, names](const StatusOr<GetReply>& reply) {
+          const bool believed = Believed(member, names.size(), reply);
+          std::vector<PageName> left;
+          for (size_t i = 0; i < names.size(); ++i) {
+            if (!believed || reply->pages[i].code != PageCode::kNotFound) {
+              left.push_back(names[i]);
+            }
+          }
+          self->DeleteOrphans(*shard, member.id, left);
+        });
   }
 
   // On this node only: its other copies, and a put that went elsewhere under the same name, are no
@@ -116,7 +157,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     for (const auto& shard : shards_) {
       shard->Inspect([&](const EntryTable& table) {
         table.ForEach([&](SpaceId space, Offset offset, const Entry& entry) {
-          if (entry.word.stored() && !entry.companion.seen() &&
+          if (entry.word.stored() && !entry.companion.seen(SeenBy::kComparison) &&
               entry.word.version() < issued_.at(shard->id()) &&
               std::ranges::find(sets, entry.word.set()) != sets.end()) {
             suspects_[shard->id()].push_back({space, offset, entry});
@@ -130,55 +171,74 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
       std::ranges::sort(list, std::greater(), [](const NamedEntry& suspect) {
         return std::pair(suspect.space, suspect.offset);
       });
-      if (!RepairAll(id, list)) {
-        skipped_.push_back(Node().id);
-        suspects_.clear();
-        return EndNode();
-      }
     }
     NextSuspects();
   }
 
-  // Those that have other copies; false where too many wait already.
-  bool RepairAll(ShardId id, const std::vector<NamedEntry>& suspects) {
-    return std::ranges::all_of(suspects, [&](const NamedEntry& suspect) {
-      const Word word = suspect.entry.word;
-      const Word now = by_id_.at(id)->Lookup(suspect.space, suspect.offset).word;
-      if (now != word || context_.placement.CopiesOf(word.set()).size() == 1) {
-        return true;
-      }
-      ++context_.counters.copies_missing;
-      return context_.repairs.Add(id, suspect.space, suspect.offset, {suspect.entry});
-    });
-  }
-
-  // Loads the suspects, a batch at a time: the load path finds out what they are and marks the lost
-  // ones.
+  // A batch of one space at a time.
   void NextSuspects() {
     if (suspects_.empty()) {
+      ++context_.counters.comparisons;
       return EndNode();
     }
     const ShardId id = suspects_.begin()->first;
     std::vector<NamedEntry>& list = suspects_.begin()->second;
-    LoadCall call;
-    call.header.space = list.back().space;
-    call.header.shard = id;
-    call.header.lane = Lane::kBackground;
-    while (!list.empty() && call.extents.size() < kBatchPagesMax &&
-           list.back().space == call.header.space) {
-      call.extents.push_back({list.back().offset, 1});
+    std::vector<NamedEntry> batch;
+    std::vector<PageName> names;
+    while (!list.empty() && batch.size() < kBatchPagesMax &&
+           list.back().space == (batch.empty() ? list.back() : batch.front()).space) {
+      batch.push_back(list.back());
+      names.push_back({batch.back().space, batch.back().offset, batch.back().entry.word.version()});
       list.pop_back();
     }
     if (list.empty()) {
       suspects_.erase(suspects_.begin());
     }
-    VerifyPages(context_, by_id_.at(id), std::move(call), [self = shared_from_this()] {
+    // What was put after the listing had passed by is there.
+    Node().node->Get(names, Lane::kBackground,
+                     [self = shared_from_this(), shard = by_id_.at(id), batch = std::move(batch)](
+                         const StatusOr<GetReply>& reply) { self->OnGot(shard, batch, reply); });
+  }
+
+  void OnGot(const std::shared_ptr<Shard>& shard, const std::vector<NamedEntry>& batch,
+             const StatusOr<GetReply>& reply) {
+    if (!Believed(Node(), batch.size(), reply)) {
+      return Skip();
+    }
+    LoadCall call;
+    call.header.space = batch.front().space;
+    call.header.shard = shard->id();
+    call.header.lane = Lane::kBackground;
+    for (size_t i = 0; i < batch.size(); ++i) {
+      if (reply->pages[i].code == PageCode::kOk) {
+        continue;
+      }
+      if (!Repair(*shard, batch[i])) {
+        return Skip();
+      }
+      call.extents.push_back({batch[i].offset, 1});
+    }
+    const auto next = [self = shared_from_this()] {
       self->context_.executor.Post([self] { self->NextSuspects(); });
-    });
+    };
+    // The load path finds out what they are and marks the lost ones.
+    call.extents.empty() ? next() : VerifyPages(context_, shard, std::move(call), next);
+  }
+
+  // If it has other copies; false where too many wait already.
+  bool Repair(const Shard& shard, const NamedEntry& missing) {
+    const Word word = missing.entry.word;
+    if (shard.Lookup(missing.space, missing.offset).word != word ||
+        context_.placement.CopiesOf(word.set()).size() == 1) {
+      return true;
+    }
+    ++context_.counters.copies_missing;
+    return context_.repairs.Add(shard.id(), missing.space, missing.offset, {missing.entry});
   }
 
   const FrontEndContext context_;
   const std::vector<std::shared_ptr<Shard>> shards_;
+  const ReconcileOptions options_;
   std::map<ShardId, std::shared_ptr<Shard>> by_id_;
   const std::function<void(std::vector<NodeId>)> done_;
   std::vector<NodeId> nodes_;  // still to compare
@@ -190,8 +250,10 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
 }  // namespace
 
 void Reconcile(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
-               std::vector<NodeId> nodes, std::function<void(std::vector<NodeId> skipped)> done) {
-  std::make_shared<ReconcileJob>(context, std::move(shards), std::move(nodes), std::move(done))
+               std::vector<NodeId> nodes, ReconcileOptions options,
+               std::function<void(std::vector<NodeId> skipped)> done) {
+  std::make_shared<ReconcileJob>(context, std::move(shards), std::move(nodes), std::move(options),
+                                 std::move(done))
       ->NextNode();
 }
 

@@ -77,11 +77,14 @@ size_t Releaser::Queue::Add(Batch batch) {
 }
 
 void Releaser::Send(NodeId node, Batch batch) {
-  Node* const target = placement_.Find(node)->node;
+  const Placement::Member& target = *placement_.Find(node);
   std::vector<PageName> names = batch.names;
-  target->Delete(std::move(names), [this, node, batch = std::move(batch)](
-                                       const StatusOr<Incarnation>& answer) mutable {
-    OnAnswer(node, std::move(batch), answer.ok());
+  target.node->Delete(std::move(names), [this, &target, batch = std::move(batch)](
+                                            const StatusOr<Incarnation>& answer) mutable {
+    // Another incarnation has deleted nothing of what the registered one keeps and may come back
+    // with. If it is the new one, that is soon known, and it answers again.
+    const bool answered = answer.ok() && *answer == target.incarnation;
+    OnAnswer(target.id, std::move(batch), answered);
   });
 }
 

@@ -17,9 +17,10 @@ namespace vswap {
 // Deletes records that no entry names any more, on every node of their set, trying again until they
 // are gone.
 //
-// For a node that does not answer, what is to be deleted waits, as much as kWaitingMax; it is asked
-// now and then, and told the rest once it answers. What is dropped, or still waits when the process
-// dies, is found again by reconciliation, as orphans. Thread-safe.
+// For a node that does not answer as the registered incarnation, what is to be deleted waits, as
+// much as kWaitingMax; it is asked now and then, and told the rest once it answers. What is
+// dropped, or still waits when the process dies, is found again by reconciliation, as orphans.
+// Thread-safe.
 class Releaser {
  public:
   static constexpr size_t kWaitingMax = 1 << 20;  // records a node

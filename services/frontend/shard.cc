@@ -49,7 +49,7 @@ Shard::Shard(Options options, std::vector<TableLog*> replicas, Executor& executo
 void Shard::Restore(const LogEnd& end) {
   MutexLock lock(mutex_);
   last_sequence_ = end.last_sequence;
-  next_version_ = versions_end_ = first_version_ = std::max<Version>(1, end.versions_reserved);
+  next_version_ = versions_end_ = std::max<Version>(1, end.versions_reserved);
   for (const TokenRecord& token : end.tokens) {
     tokens_[token.space] = token.token;
   }
@@ -423,10 +423,16 @@ std::optional<Version> Shard::IssueVersions(uint32_t count) {
     if (next_version_ + count <= versions_end_) {
       first = next_version_;
       next_version_ += count;
+      moving_[*first] = count;
     }
   }
   Pump();
   return first;
+}
+
+void Shard::EndVersions(Version first) {
+  MutexLock lock(mutex_);
+  moving_.erase(first);
 }
 
 void Shard::RaiseToken(SpaceId space, Token token, std::function<void(Status)> done) {
@@ -517,17 +523,17 @@ void Shard::Inspect(const std::function<void(const EntryTable&)>& visit) const {
   visit(table_);
 }
 
-void Shard::MarkSeen(SpaceId space, Offset offset, Version version) {
+void Shard::MarkSeen(const PageName& name, SeenBy by) {
   MutexLock lock(mutex_);
-  const Entry entry = table_.Get(space, offset);
-  if (entry.word.version() == version && entry.word.live()) {
-    table_.MarkSeen(space, offset, true);
+  const Word word = table_.Get(name.space, name.offset).word;
+  if (word.version() == name.version && word.live()) {
+    table_.MarkSeen(name.space, name.offset, by);
   }
 }
 
-void Shard::ClearSeen() {
+void Shard::ClearSeen(SeenBy by) {
   MutexLock lock(mutex_);
-  table_.ClearSeen();
+  table_.ClearSeen(by);
 }
 
 std::optional<bool> Shard::Names(const PageName& name, const std::vector<SetId>& sets) const {
@@ -546,8 +552,11 @@ std::optional<bool> Shard::Names(const PageName& name, const std::vector<SetId>&
 
 bool Shard::MayBeNamed(const PageName& name, const std::function<bool(SetId)>& keeps) const {
   MutexLock lock(mutex_);
-  // Versions of this epoch belong to changes under way or to their release.
-  if (name.version >= first_version_) {
+  const auto after = moving_.upper_bound(name.version);
+  const bool moving =
+      after != moving_.begin() && name.version < std::prev(after)->first + std::prev(after)->second;
+  if (moving || name.version >= next_version_ ||
+      table_.FindInFlight(name.space, name.offset) != nullptr) {
     return true;
   }
   const Word word = table_.Get(name.space, name.offset).word;

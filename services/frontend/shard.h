@@ -148,8 +148,11 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // Runs when a log write that is later than this call was accepted by every replica: the proof
   // that this process still owns the shard.
   void Barrier(std::function<void(Status)> done);
-  // `count` versions for moves; empty if the block is used up for now.
+  // `count` versions for moves; empty if the block is used up for now. Entries may come to name
+  // them until EndVersions.
   std::optional<Version> IssueVersions(uint32_t count);
+  // What was issued from `first` on and is not enqueued by now never will be.
+  void EndVersions(Version first);
 
   // Makes `token` the space's; older ones are fenced at once. `done` when it is logged. FENCED if a
   // newer one is known.
@@ -168,9 +171,9 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // For reconciliation and moves. Runs `visit` under the lock: it must be short and must not call
   // the shard.
   void Inspect(const std::function<void(const EntryTable&)>& visit) const;
-  void MarkSeen(SpaceId space, Offset offset, Version version);
+  void MarkSeen(const PageName& name, SeenBy by);
   // Of all entries; costs what the table holds.
-  void ClearSeen();
+  void ClearSeen(SeenBy by);
   // So many of the compressed pages on these sets as are `part` (0..1) of the shard's, the coldest
   // first (see EntryTable::TakeColdest); at least one where there are any.
   std::vector<NamedEntry> TakeColdest(const std::vector<SetId>& sets, double part);
@@ -179,11 +182,17 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // Whether an entry names this record of a node that belongs to `sets`. Empty: it cannot be told,
   // since its slot is being changed, or since it is the record of a lost page, which may be back.
   std::optional<bool> Names(const PageName& name, const std::vector<SetId>& sets) const;
-  // Whether an entry names this record of a node that keeps pages of the sets `keeps` says, or a
-  // change under way may come to name it.
+  // Whether an entry names this record of a node that keeps pages of the sets `keeps` says, or may
+  // come to name it.
+  //
+  // Of a version that was issued, no stays no. Words come from changes of the slot, which it counts
+  // from the issue of their version until they are published, overtaken or abandoned, and from
+  // moves, whose versions are noted from their issue until they are enqueued; each version is one
+  // change's. So what is still on its way to a node is never named there if its change has ended,
+  // and what is in the log's queue is a change that has not. Nor does another owner name it: it
+  // knows the words published here, those of the write that is undecided here, and its own, of
+  // versions above all that may be issued here.
   bool MayBeNamed(const PageName& name, const std::function<bool(SetId)>& keeps) const;
-  // Versions below it were issued before this epoch.
-  Version first_version() const { return first_version_; }
   // Versions from it on were not issued yet.
   Version next_version() const {
     MutexLock lock(mutex_);
@@ -293,7 +302,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   Version next_version_ GUARDED_BY(mutex_) = 1;
   Version versions_end_ GUARDED_BY(mutex_) = 1;    // reserved: versions below it may be issued
   Version versions_asked_ GUARDED_BY(mutex_) = 0;  // reservation that is in the write under way
-  Version first_version_ = 1;
+  // Issued for moves that may still enqueue them: first, count.
+  std::map<Version, uint32_t> moving_ GUARDED_BY(mutex_);
 
   std::deque<QueueEntry> queue_ GUARDED_BY(mutex_);
   // None words that are on every replica: their records go with the next write.

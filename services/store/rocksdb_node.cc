@@ -51,7 +51,7 @@ struct FoundValues {
 };
 
 FoundValues GetMany(rocksdb::DB& db, rocksdb::ColumnFamilyHandle* family,
-                    const std::vector<PageKey>& keys) {
+                    const std::vector<PageKey>& keys, const rocksdb::ReadOptions& options = {}) {
   std::vector<rocksdb::Slice> slices;
   slices.reserve(keys.size());
   for (const PageKey& key : keys) {
@@ -59,7 +59,8 @@ FoundValues GetMany(rocksdb::DB& db, rocksdb::ColumnFamilyHandle* family,
   }
   FoundValues found{std::vector<rocksdb::PinnableSlice>(keys.size()),
                     std::vector<rocksdb::Status>(keys.size())};
-  db.MultiGet({}, family, keys.size(), slices.data(), found.values.data(), found.statuses.data());
+  db.MultiGet(options, family, keys.size(), slices.data(), found.values.data(),
+              found.statuses.data());
   return found;
 }
 
@@ -120,7 +121,7 @@ void RocksdbNode::Get(std::vector<PageName> names, Lane, Callback<GetReply> done
     return;
   }
   executor_.Dispatch(
-      [this, names = std::move(names), done = std::move(done)] { done(DoGet(names)); });
+      [this, names = std::move(names), done = std::move(done)] { done(DoGet(names, {})); });
 }
 
 void RocksdbNode::Delete(std::vector<PageName> names, Callback<Incarnation> done) {
@@ -134,9 +135,10 @@ void RocksdbNode::Delete(std::vector<PageName> names, Callback<Incarnation> done
   });
 }
 
-void RocksdbNode::Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) {
-  executor_.Dispatch([this, cursor = std::move(cursor), limit, done = std::move(done)] {
-    done(DoInventory(cursor, limit));
+void RocksdbNode::Inventory(std::string cursor, uint32_t limit, bool verify,
+                            Callback<InventoryReply> done) {
+  executor_.Dispatch([this, cursor = std::move(cursor), limit, verify, done = std::move(done)] {
+    done(DoInventory(cursor, limit, verify));
   });
 }
 
@@ -246,8 +248,9 @@ Status RocksdbNode::WritePrepared(const std::vector<PutPage>& pages,
   return FromFailedWrite(store_.db().Write(options, &batch), "writing pages");
 }
 
-StatusOr<GetReply> RocksdbNode::DoGet(const std::vector<PageName>& names) {
-  const FoundValues found = GetMany(store_.db(), store_.pages(), KeysOf(names));
+StatusOr<GetReply> RocksdbNode::DoGet(const std::vector<PageName>& names,
+                                      const rocksdb::ReadOptions& options) {
+  const FoundValues found = GetMany(store_.db(), store_.pages(), KeysOf(names), options);
   GetReply reply{store_.incarnation(), {}, {}};
   reply.pages.reserve(names.size());
   size_t bytes = 0;
@@ -347,13 +350,15 @@ StatusOr<Incarnation> RocksdbNode::DoDelete(const std::vector<PageName>& names) 
   return store_.incarnation();
 }
 
-StatusOr<InventoryReply> RocksdbNode::DoInventory(const std::string& cursor, uint32_t limit) {
+StatusOr<InventoryReply> RocksdbNode::DoInventory(const std::string& cursor, uint32_t limit,
+                                                  bool verify) {
   if (limit == 0 || limit > kInventoryNamesMax) {
     return InvalidField("limit", std::to_string(limit), "1.." + std::to_string(kInventoryNamesMax));
   }
   if (!cursor.empty() && cursor.size() != kPageKeyBytes) {
     return InvalidField("cursor", std::to_string(cursor.size()) + " bytes", "as answered");
   }
+  const size_t names_max = verify ? std::min<size_t>(limit, kBatchPagesMax) : limit;
   rocksdb::ReadOptions options;
   options.fill_cache = false;
   InventoryReply reply{store_.incarnation(), {}, {}};
@@ -363,7 +368,7 @@ StatusOr<InventoryReply> RocksdbNode::DoInventory(const std::string& cursor, uin
     it->Next();
   }
   for (; it->Valid(); it->Next()) {
-    if (reply.names.size() == limit) {
+    if (reply.names.size() == names_max) {
       const PageKey last = EncodePageKey(reply.names.back());
       reply.next_cursor.assign(last.data(), last.size());
       break;
@@ -375,6 +380,11 @@ StatusOr<InventoryReply> RocksdbNode::DoInventory(const std::string& cursor, uin
     reply.names.push_back(*name);
   }
   VSWAP_RETURN_IF_ERROR(FromRocksdb(it->status(), "listing pages"));
+  if (verify) {
+    const StatusOr<GetReply> got = DoGet(reply.names, options);
+    VSWAP_RETURN_IF_ERROR(got.status());
+    TakeVerified(*got, &reply);
+  }
   return reply;
 }
 

@@ -40,10 +40,11 @@ class RocksdbNode : public Node {
   void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override;
   void Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) override;
   void Delete(std::vector<PageName> names, Callback<Incarnation> done) override;
-  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override;
+  void Inventory(std::string cursor, uint32_t limit, bool verify,
+                 Callback<InventoryReply> done) override;
   void Statistics(Callback<NodeStatistics> done) override;
 
-  // Pages found damaged by Get since Open.
+  // Pages found damaged since Open, by Get or a listing.
   uint64_t corrupt_pages() const { return corrupt_pages_.load(); }
 
  private:
@@ -63,12 +64,12 @@ class RocksdbNode : public Node {
   StatusOr<PutReply> DoPut(const std::vector<PutPage>& pages, Lane lane);
   Status WritePrepared(const std::vector<PutPage>& pages, const std::vector<Prepared>& prepared,
                        Lane lane);
-  StatusOr<GetReply> DoGet(const std::vector<PageName>& names);
+  StatusOr<GetReply> DoGet(const std::vector<PageName>& names, const rocksdb::ReadOptions& options);
   GotPage Accept(const PageName& name, const rocksdb::Slice& value,
                  std::vector<std::byte>& payload);
   StatusOr<GotPage> GetAgain(const PageName& name, std::vector<std::byte>& payload);
   StatusOr<Incarnation> DoDelete(const std::vector<PageName>& names);
-  StatusOr<InventoryReply> DoInventory(const std::string& cursor, uint32_t limit);
+  StatusOr<InventoryReply> DoInventory(const std::string& cursor, uint32_t limit, bool verify);
 
   StoreDb& store_;
   Executor& executor_;

@@ -192,6 +192,24 @@ TEST_F(ArenaDamage, AByteOfAPageLosesExactlyThatPage) {
   FreeAllAndExpectEmpty();
 }
 
+// Under a process that goes on, in a page that nobody loads.
+TEST_F(ArenaDamage, AByteOfAPageIsFoundByLooking) {
+  service_.process().SetFlags({"--memory-max", "64MiB", "--compare-seconds", "1"});
+  service_.Restart();
+  Fill(0, 500);
+  SeededRandom random(seed_);
+  const Offset victim = random.Below(500);
+  ForEachHeader([&](const arena::RecordHeader& header, std::streamoff) {
+    if (header.offset == victim) {
+      FlipAt(service_.process().arena(),
+             arena::kBlocksBegin + uint64_t{header.blocks[0]} * arena::kBlockBytes + 7);
+    }
+  });
+  EXPECT_TRUE(PollUntil([&] { return LostPages() == 1; })) << LostPages();
+  ExpectLost({victim});
+  ExpectMends(victim);
+}
+
 TEST_F(ArenaDamage, AByteOfAHeaderLosesExactlyThatPage) {
   Fill(0, 500);
   SeededRandom random(seed_);

@@ -74,11 +74,13 @@ void SimNode::Delete(std::vector<PageName> names, Callback<Incarnation> done) {
       std::move(done));
 }
 
-void SimNode::Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) {
+void SimNode::Inventory(std::string cursor, uint32_t limit, bool verify,
+                        Callback<InventoryReply> done) {
   network_.Call<InventoryReply>(
       "inventory", from_, server_.process,
-      [&server = server_, cursor = std::move(cursor), limit](Callback<InventoryReply> answer) {
-        server.node().Inventory(cursor, limit, std::move(answer));
+      [&server = server_, cursor = std::move(cursor), limit,
+       verify](Callback<InventoryReply> answer) {
+        server.node().Inventory(cursor, limit, verify, std::move(answer));
       },
       std::move(done));
 }

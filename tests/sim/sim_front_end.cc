@@ -113,12 +113,14 @@ SimFrontEnd::SimFrontEnd(const Cluster& cluster, std::string id, uint64_t proces
       coordinator_(cluster.network, process_, cluster.coordinator,
                    cluster.bug == PlantedBug::kUnprovenLoads) {
   MakeNodes();
-  front_end_ = std::make_unique<FrontEnd>(FrontEnd::Options{.id = id_,
-                                                            .writeback = cluster_.writeback,
-                                                            .peers = others_.get(),
-                                                            .clock = &cluster_.world,
-                                                            .redundancy = cluster_.redundancy},
-                                          coordinator_, *directory_, MakePlacement(), process_);
+  front_end_ =
+      std::make_unique<FrontEnd>(FrontEnd::Options{.id = id_,
+                                                   .writeback = cluster_.writeback,
+                                                   .peers = others_.get(),
+                                                   .clock = &cluster_.world,
+                                                   .redundancy = cluster_.redundancy,
+                                                   .compare_every = cluster_.compare_every},
+                                 coordinator_, *directory_, MakePlacement(), process_);
   directory_->Follow(front_end_->placement());
 }
 

@@ -29,6 +29,7 @@ class SimFrontEnd {
     uint32_t compressed_copies = 1;
     uint32_t physical_copies = 1;
     RedundancyKeeper::Options redundancy;
+    Duration compare_every{};
     std::optional<Writeback::Options> writeback;
     Duration lease{};
     Duration look{};

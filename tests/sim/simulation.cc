@@ -117,6 +117,7 @@ SimFrontEnd::Cluster Simulation::MakeCluster() {
           .physical_copies = shape_.physical_copies,
           .redundancy = {.look = Millis(40 + random_.Below(random_.Below(2) == 0 ? 80 : 400)),
                          .silent_looks_max = static_cast<int>(1 + random_.Below(5))},
+          .compare_every = Millis(300 + Mix64(seed_ + 5) % 3000),
           .writeback = random_.Below(2) == 0
                            ? std::nullopt
                            : std::optional(Writeback::Options{
@@ -293,6 +294,9 @@ void Simulation::NoteCounters(const FrontEndCounters& counters) {
   counters_["pages marked lost"] += counters.pages_marked_lost;
   counters_["pages revived"] += counters.pages_revived;
   counters_["orphans deleted"] += counters.orphans_deleted;
+  counters_["nodes compared"] += counters.comparisons;
+  counters_["copies found missing"] += counters.copies_missing;
+  counters_["pages repaired"] += counters.repaired;
   counters_["shards taken"] += counters.shards_taken;
   counters_["shards released"] += counters.shards_released;
   counters_["shards lost"] += counters.shards_lost;

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -131,6 +132,7 @@ class Simulation {
   void ReplaceClientToo();
 
   void Quiet();
+  void AwaitTidy();
   void End();
   void Await(const char* what, const std::function<bool()>& done);
   void TakeAllOver(Member& member);
@@ -139,6 +141,13 @@ class Simulation {
   void StoreAll(const std::vector<SimClient*>& clients);
   void LoadAll(const std::vector<SimClient*>& clients);
   void Compare(SimFrontEnd& front_end);
+  // Pages that entries name there.
+  struct Named {
+    std::set<PageName> kept;
+    std::set<PageName> lost;
+  };
+  static Named NamedOn(FrontEnd& front_end, const SimServer& server);
+  std::optional<PageName> FindOrphan(SimServer& server);
   void CompareNode(FrontEnd& front_end, SimServer& server);
   void CheckTables(FrontEnd& front_end);
   bool MayBeEmptied(SimServer& server);

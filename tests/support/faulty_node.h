@@ -69,11 +69,12 @@ class FaultyNode : public Node {
         },
         std::move(done), [](Fault fault, Incarnation& reply) { Damage(fault, &reply); });
   }
-  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
+  void Inventory(std::string cursor, uint32_t limit, bool verify,
+                 Callback<InventoryReply> done) override {
     script_.Pass<InventoryReply>(
         CallKind::kInventory,
-        [this, cursor = std::move(cursor), limit](Fault, Callback<InventoryReply> answer) {
-          node_.Inventory(cursor, limit, std::move(answer));
+        [this, cursor = std::move(cursor), limit, verify](Fault, Callback<InventoryReply> answer) {
+          node_.Inventory(cursor, limit, verify, std::move(answer));
         },
         std::move(done),
         [](Fault fault, InventoryReply& reply) {

@@ -33,6 +33,7 @@ class FrontEndSetup {
     uint64_t overlap_pages = 16;
     uint32_t shard_count = 2;
     std::optional<Writeback::Options> writeback = std::nullopt;
+    Duration compare_every{};
   };
 
   FrontEndSetup() : FrontEndSetup(Options()) {}
@@ -46,7 +47,8 @@ class FrontEndSetup {
                   .overlap_pages = options.overlap_pages,
                   .incarnation = 12}),
         shard_count_(options.shard_count),
-        writeback_(options.writeback) {
+        writeback_(options.writeback),
+        compare_every_(options.compare_every) {
     Start();
   }
   ~FrontEndSetup() { Drop(); }
@@ -62,8 +64,9 @@ class FrontEndSetup {
   // A front-end that was not started.
   void Make() {
     front_end_ = std::make_unique<FrontEnd>(
-        FrontEnd::Options{.shard_count = shard_count_, .writeback = writeback_}, faulty_coordinator,
-        std::vector<TableLog*>{&faulty_log}, placement(), executor);
+        FrontEnd::Options{
+            .shard_count = shard_count_, .writeback = writeback_, .compare_every = compare_every_},
+        faulty_coordinator, std::vector<TableLog*>{&faulty_log}, placement(), executor);
   }
   Status TryStart() {
     Make();
@@ -273,6 +276,7 @@ class FrontEndSetup {
 
   const uint32_t shard_count_;
   const std::optional<Writeback::Options> writeback_;
+  const Duration compare_every_;
   std::unique_ptr<FrontEnd> front_end_;
 };
 

@@ -59,9 +59,10 @@ class HeldNode : public Node {
     Pass(kDelete,
          [this, names = std::move(names), done = std::move(done)] { node_.Delete(names, done); });
   }
-  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
-    Pass(kInventory, [this, cursor = std::move(cursor), limit, done = std::move(done)] {
-      node_.Inventory(cursor, limit, done);
+  void Inventory(std::string cursor, uint32_t limit, bool verify,
+                 Callback<InventoryReply> done) override {
+    Pass(kInventory, [this, cursor = std::move(cursor), limit, verify, done = std::move(done)] {
+      node_.Inventory(cursor, limit, verify, done);
     });
   }
   void Statistics(Callback<NodeStatistics> done) override { node_.Statistics(std::move(done)); }

@@ -1,5 +1,6 @@
 #include "tests/support/memory_node.h"
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -57,9 +58,10 @@ void MemoryNode::Delete(std::vector<PageName> names, Callback<Incarnation> done)
                       std::move(done));
 }
 
-void MemoryNode::Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) {
+void MemoryNode::Inventory(std::string cursor, uint32_t limit, bool verify,
+                           Callback<InventoryReply> done) {
   Answer<InventoryReply>(
-      faults_.inventory.Apply<InventoryReply>([&] { return DoInventory(cursor, limit); }),
+      faults_.inventory.Apply<InventoryReply>([&] { return DoInventory(cursor, limit, verify); }),
       std::move(done));
 }
 
@@ -73,6 +75,7 @@ void MemoryNode::Statistics(Callback<NodeStatistics> done) {
     for (const auto& [name, record] : records_) {
       statistics.payload_bytes += record.bytes.size();
     }
+    statistics.corrupt_pages = corrupt_pages_;
     statistics.used_bytes = statistics.payload_bytes + records_.size() * sizeof(Record);
   }
   Answer<NodeStatistics>(statistics, std::move(done));
@@ -128,6 +131,10 @@ PageCode MemoryNode::Prepare(const PutPage& page, Record& record) const {
 StatusOr<GetReply> MemoryNode::DoGet(const std::vector<PageName>& names) {
   VSWAP_RETURN_IF_ERROR(ValidateNames(names));
   MutexLock lock(mutex_);
+  return GetAll(names);
+}
+
+GetReply MemoryNode::GetAll(const std::vector<PageName>& names) {
   GetReply reply{incarnation_, std::vector<GotPage>(names.size()), {}};
   for (size_t i = 0; i < names.size(); ++i) {
     GotPage& page = reply.pages[i];
@@ -140,6 +147,7 @@ StatusOr<GetReply> MemoryNode::DoGet(const std::vector<PageName>& names) {
     if (RecordChecksum(names[i], record.stamp, record.page_checksum, record.encoding,
                        record.bytes) != record.record_checksum) {
       page.code = PageCode::kCorrupt;
+      ++corrupt_pages_;
       continue;
     }
     page = {PageCode::kOk,
@@ -164,7 +172,8 @@ StatusOr<Incarnation> MemoryNode::DoDelete(const std::vector<PageName>& names) {
 }
 
 // The cursor is the last name listed.
-StatusOr<InventoryReply> MemoryNode::DoInventory(const std::string& cursor, uint32_t limit) {
+StatusOr<InventoryReply> MemoryNode::DoInventory(const std::string& cursor, uint32_t limit,
+                                                 bool verify) {
   if (limit == 0 || limit > kInventoryNamesMax) {
     return InvalidField("limit", std::to_string(limit), "1.." + std::to_string(kInventoryNamesMax));
   }
@@ -173,14 +182,18 @@ StatusOr<InventoryReply> MemoryNode::DoInventory(const std::string& cursor, uint
   }
   PageName last;
   std::memcpy(&last, cursor.data(), cursor.size());
+  const size_t names_max = verify ? std::min<size_t>(limit, kBatchPagesMax) : limit;
   MutexLock lock(mutex_);
   InventoryReply reply{incarnation_, {}, {}};
   auto it = cursor.empty() ? records_.begin() : records_.upper_bound(last);
-  for (; it != records_.end() && reply.names.size() < limit; ++it) {
+  for (; it != records_.end() && reply.names.size() < names_max; ++it) {
     reply.names.push_back(it->first);
   }
   if (it != records_.end()) {
     reply.next_cursor.assign(reinterpret_cast<const char*>(&reply.names.back()), sizeof(PageName));
+  }
+  if (verify) {
+    TakeVerified(GetAll(reply.names), &reply);
   }
   return reply;
 }

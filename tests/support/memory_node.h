@@ -40,7 +40,8 @@ class MemoryNode : public Node {
   void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override;
   void Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) override;
   void Delete(std::vector<PageName> names, Callback<Incarnation> done) override;
-  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override;
+  void Inventory(std::string cursor, uint32_t limit, bool verify,
+                 Callback<InventoryReply> done) override;
   void Statistics(Callback<NodeStatistics> done) override;
 
   Faults& faults() { return faults_; }
@@ -72,13 +73,15 @@ class MemoryNode : public Node {
   PageCode Prepare(const PutPage& page, Record& record) const;
   StatusOr<GetReply> DoGet(const std::vector<PageName>& names);
   StatusOr<Incarnation> DoDelete(const std::vector<PageName>& names);
-  StatusOr<InventoryReply> DoInventory(const std::string& cursor, uint32_t limit);
+  GetReply GetAll(const std::vector<PageName>& names) REQUIRES(mutex_);
+  StatusOr<InventoryReply> DoInventory(const std::string& cursor, uint32_t limit, bool verify);
 
   const Options options_;
   Faults faults_;
   Mutex mutex_;
   Incarnation incarnation_ GUARDED_BY(mutex_);
   std::map<PageName, Record> records_ GUARDED_BY(mutex_);
+  uint64_t corrupt_pages_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace vswap

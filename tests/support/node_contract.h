@@ -20,6 +20,8 @@ class NodeSetup {
  public:
   virtual ~NodeSetup() = default;
   virtual Node& node() = 0;
+  // Changes a byte of the record.
+  virtual void Damage(const PageName& name) = 0;
 };
 
 // A node that is empty, with room for 40 to 4000 pages as RawPage(name, true) makes them (about 1
@@ -41,6 +43,7 @@ class NodeContract : public testing::TestWithParam<NodeFactory> {
     return names;
   }
   NodeCalls calls() { return NodeCalls(setup_->node()); }
+  void Damage(const PageName& name) { setup_->Damage(name); }
 
   void ExpectHeld(const PageName& name) {
     const auto got = calls().Get({name});
@@ -248,6 +251,46 @@ TEST_P(NodeContract, InventoryListsWhatStaysWhileOthersChange) {
   for (const PageName& name : stay) {
     EXPECT_TRUE(listed.contains(name)) << "offset " << name.offset;
   }
+}
+
+TEST_P(NodeContract, AListingThatVerifiesTellsDamagedRecordsApart) {
+  const auto nothing = calls().Inventory("", 4096, true);
+  ASSERT_TRUE(nothing.ok()) << nothing.status();
+  EXPECT_TRUE(nothing->names.empty());
+  const std::vector<PageName> names = NamesFrom(0, 9);
+  ASSERT_EQ(calls().PutRaw(names), Codes(9, PageCode::kOk));
+  std::vector<PageName> sound = names;
+  std::vector<PageName> bad = {names[0], names[4], names[5], names[8]};
+  for (const PageName& name : bad) {
+    Damage(name);
+    std::erase(sound, name);
+  }
+  for (uint32_t limit = 1; limit <= 10; ++limit) {
+    SCOPED_TRACE("limit " + std::to_string(limit));
+    const uint64_t before = calls().Statistics().corrupt_pages;
+    std::vector<PageName> listed;
+    std::vector<PageName> damaged;
+    std::string cursor;
+    do {
+      const auto piece = calls().Inventory(cursor, limit, true);
+      ASSERT_TRUE(piece.ok()) << piece.status();
+      EXPECT_LE(piece->names.size() + piece->damaged.size(), limit);
+      listed.insert(listed.end(), piece->names.begin(), piece->names.end());
+      damaged.insert(damaged.end(), piece->damaged.begin(), piece->damaged.end());
+      cursor = piece->next_cursor;
+    } while (!cursor.empty());
+    std::ranges::sort(listed);
+    std::ranges::sort(damaged);
+    EXPECT_EQ(listed, sound);
+    EXPECT_EQ(damaged, bad);
+    EXPECT_EQ(calls().Statistics().corrupt_pages, before + bad.size());
+  }
+  // Who does not ask is told of all, and nothing is counted.
+  const uint64_t before = calls().Statistics().corrupt_pages;
+  std::vector<PageName> all = calls().AllNames();
+  std::ranges::sort(all);
+  EXPECT_EQ(all, names);
+  EXPECT_EQ(calls().Statistics().corrupt_pages, before);
 }
 
 TEST_P(NodeContract, StatisticsAddUp) {

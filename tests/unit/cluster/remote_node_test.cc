@@ -26,6 +26,7 @@ class RemoteSetup : public NodeSetup {
     server_->Shutdown();
   }
   Node& node() override { return *remote_; }
+  void Damage(const PageName& name) override { EXPECT_TRUE(memory_.FlipByte(name, 5)); }
   MemoryNode& memory() { return memory_; }
   void StopServer() { server_->Shutdown(); }
 

@@ -1,5 +1,6 @@
 #include "services/compressor/compressor_node.h"
 #include "tests/support/node_contract.h"
+#include "tests/unit/compressor/arena_bytes.h"
 #include "tests/unit/compressor/arena_fixture.h"
 
 namespace vswap {
@@ -9,6 +10,14 @@ class CompressorNodeSetup : public NodeSetup {
  public:
   ~CompressorNodeSetup() override { pool_.Stop(); }
   Node& node() override { return node_; }
+  void Damage(const PageName& name) override {
+    const ArenaBytes file(arena_.options.path);
+    uint32_t slot = 0;
+    while (file.Header(slot).name() != name) {
+      ++slot;
+    }
+    file.Flip(ArenaBytes::BlockAt(file.Header(slot).blocks[0]) + 5);
+  }
 
  private:
   ArenaSetup arena_;

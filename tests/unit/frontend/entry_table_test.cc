@@ -27,10 +27,15 @@ TEST(Backing, AWordKeepsItsParts) {
   const Companion companion = Companion::Stored(4096);
   EXPECT_EQ(companion.stored_bytes(), 4096u);
   EXPECT_EQ(companion.references(), 1u);
-  EXPECT_TRUE(companion.WithSeen(true).seen());
-  EXPECT_EQ(companion.WithSeen(true).WithSeen(false), companion);
-  EXPECT_TRUE(companion.WithSeen(true).WithLoaded(true).loaded());
-  EXPECT_EQ(companion.WithSeen(true).WithLoaded(true).Logged(), companion);
+  for (const auto& [by, other] : {std::pair(SeenBy::kComparison, SeenBy::kCheck),
+                                  std::pair(SeenBy::kCheck, SeenBy::kComparison)}) {
+    const Companion seen = companion.WithSeen(by, true);
+    EXPECT_TRUE(seen.seen(by));
+    EXPECT_FALSE(seen.seen(other));
+    EXPECT_EQ(seen.WithSeen(by, false), companion);
+    EXPECT_TRUE(seen.WithLoaded(true).loaded());
+    EXPECT_EQ(seen.WithLoaded(true).Logged(), companion);
+  }
 }
 
 TEST(EntryTable, ClustersComeAndGoWithTheirEntries) {

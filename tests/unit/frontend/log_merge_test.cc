@@ -98,7 +98,7 @@ TEST_P(LogMergeSides, TheLastWriteOfOneReplicaIsDecided) {
   EXPECT_EQ(shard_->Lookup(kSpace, 1).word, Word());
   EXPECT_EQ(shard_->Lookup(kSpace, 2).word.version(), 20u);
   EXPECT_EQ(shard_->Lookup(kSpace, 6).word.version(), 21u);
-  EXPECT_EQ(shard_->first_version(), 2000u);
+  EXPECT_EQ(shard_->next_version(), 2000u);
 }
 
 TEST_F(LogMergeTest, LevelReplicasAreReadOnce) {

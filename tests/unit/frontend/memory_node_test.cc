@@ -10,6 +10,7 @@ class MemorySetup : public NodeSetup {
   explicit MemorySetup(MemoryNode::Mode mode)
       : node_({.mode = mode, .capacity_pages = 100, .overlap_pages = 16}) {}
   Node& node() override { return node_; }
+  void Damage(const PageName& name) override { EXPECT_TRUE(node_.FlipByte(name, 5)); }
 
  private:
   MemoryNode node_;

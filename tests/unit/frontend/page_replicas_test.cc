@@ -13,6 +13,7 @@
 #include "tests/support/memory_coordinator.h"
 #include "tests/support/memory_node.h"
 #include "tests/support/memory_table_log.h"
+#include "tests/support/node_calls.h"
 #include "tests/support/pages.h"
 
 // Pages with two copies, on four compressors in a ring of sets, and one thread with a time of its
@@ -30,7 +31,7 @@ constexpr Duration kSlowGet = std::chrono::milliseconds(50);
 // Between the front-end and a node. Cut off, every call fails; what it had kept is kept.
 class CutNode : public Node {
  public:
-  explicit CutNode(MemoryNode& node) : node_(node) {}
+  CutNode(MemoryNode& node, Incarnation own) : incarnation(own), node_(node) {}
   void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override {
     cut ? Fail(done) : node_.Put(std::move(pages), lane, std::move(done));
   }
@@ -47,10 +48,17 @@ class CutNode : public Node {
   }
   void Delete(std::vector<PageName> names, Callback<Incarnation> done) override {
     ++deletes;
+    if (strange) {
+      return done(~Incarnation{0});
+    }
     cut ? Fail(done) : node_.Delete(std::move(names), std::move(done));
   }
-  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
-    cut ? Fail(done) : node_.Inventory(std::move(cursor), limit, std::move(done));
+  void Inventory(std::string cursor, uint32_t limit, bool verify,
+                 Callback<InventoryReply> done) override {
+    if (passed_by) {
+      return done(InventoryReply{incarnation, {}, ""});
+    }
+    cut ? Fail(done) : node_.Inventory(std::move(cursor), limit, verify, std::move(done));
   }
   void Statistics(Callback<NodeStatistics> done) override {
     cut ? Fail(done) : node_.Statistics(std::move(done));
@@ -62,8 +70,11 @@ class CutNode : public Node {
       call();
     }
   }
+  const Incarnation incarnation;
   bool cut = false;
+  bool passed_by = false;    // all that it has was put behind its listings
   bool stopped = false;      // for gets only
+  bool strange = false;      // another incarnation, which knows nothing, answers deletes
   Executor* slow = nullptr;  // gets take kSlowGet of its time
   int gets = 0;
   int deletes = 0;
@@ -78,7 +89,8 @@ class CutNode : public Node {
 };
 
 struct TestNode {
-  explicit TestNode(const MemoryNode::Options& options) : memory(options), cut(memory) {}
+  explicit TestNode(const MemoryNode::Options& options)
+      : memory(options), cut(memory, options.incarnation) {}
   MemoryNode memory;
   CutNode cut;
 };
@@ -88,6 +100,7 @@ struct Shape {
   std::map<NodeId, uint64_t> room = {};  // of compressors, in pages
   std::vector<NodeId> stores = {kStore};
   std::optional<Writeback::Options> writeback = std::nullopt;
+  Duration compare_every{};
 };
 
 class PageReplicas : public testing::Test {
@@ -136,9 +149,12 @@ class PageReplicas : public testing::Test {
     placement.AddSets(sets);
     placement.Want(Tier::kCompressed, 2);
     placement.Want(Tier::kPhysical, static_cast<uint32_t>(shape_.stores.size()));
-    front_end_ = std::make_unique<FrontEnd>(
-        FrontEnd::Options{.shard_count = 2, .writeback = shape_.writeback, .clock = &executor_},
-        coordinator_, logs_, std::move(placement), executor_);
+    front_end_ =
+        std::make_unique<FrontEnd>(FrontEnd::Options{.shard_count = 2,
+                                                     .writeback = shape_.writeback,
+                                                     .clock = &executor_,
+                                                     .compare_every = shape_.compare_every},
+                                   coordinator_, logs_, std::move(placement), executor_);
     front_end_->Join(Membership{.address = "a", .process = ++process_, .machine = "a", .zone = ""},
                      [](const Status&) {});
     Run(std::chrono::seconds(3));
@@ -543,6 +559,20 @@ TEST_F(PageReplicas, WhatASilentNodeIsToDeleteWaits) {
   ExpectPages(1000, 2);
 }
 
+TEST_F(PageReplicas, WhatAnotherIncarnationSaysIsDeletedIsDeletedAgain) {
+  StorePages(100, 1);
+  NodeAt(2).strange = true;
+  StorePages(100, 2);
+  Run(std::chrono::seconds(4));
+  EXPECT_GT(front_end_->releases_pending(), 0u);
+  EXPECT_TRUE(front_end_->Idle());
+  NodeAt(2).strange = false;
+  Run(std::chrono::seconds(4));
+  EXPECT_EQ(front_end_->releases_pending(), 0u);
+  ExpectCopies(100, 2);
+  ExpectPages(100, 2);
+}
+
 TEST_F(PageReplicas, AnOwnerThatHasNotHeardOfASetTakesItsPagesForNoOrphans) {
   StorePages(100, 1);
   std::vector<Placement::SetInfo> known = AllSets();
@@ -612,6 +642,16 @@ TEST_F(PageReplicas, WhatANodeLostOverItsRestartIsMadeAnew) {
   ExpectPages(50, 2);
 }
 
+TEST_F(PageReplicas, WhatWasPutBehindAListingIsNotMissing) {
+  StorePages(100, 1);
+  NodeAt(2).passed_by = true;
+  front_end_->CompareWith(2);
+  Run(std::chrono::seconds(5));
+  EXPECT_TRUE(front_end_->reconciled());
+  EXPECT_EQ(front_end_->counters().copies_missing, 0u);
+  EXPECT_EQ(front_end_->counters().moved, 0u);
+}
+
 // A takeover compares each node by itself.
 TEST_F(PageReplicas, WhatOneNodeLostIsFoundAtATakeover) {
   StorePages(100, 1);
@@ -634,6 +674,85 @@ TEST_F(PageReplicas, APageWithoutASoundCopyIsGivenUpAndSaidToBeLost) {
   EXPECT_EQ(front_end_->repairs().waiting(), 0u);
   EXPECT_GT(front_end_->counters().pages_marked_lost, 0u);
   EXPECT_EQ(std::get<PageCode>(Load(0)), PageCode::kDataLoss);
+}
+
+class ComparedNowAndThen : public PageReplicas {
+ protected:
+  static constexpr Duration kEvery = std::chrono::seconds(20);
+  ComparedNowAndThen() : PageReplicas({.compare_every = kEvery}) {}
+  // Changes a byte of all that the node keeps, or of one slot's.
+  size_t Damage(NodeId id, std::optional<Offset> offset = std::nullopt) {
+    size_t damaged = 0;
+    for (const PageName& name : MemoryAt(id).Names()) {
+      damaged += (!offset || name.offset == *offset) && MemoryAt(id).FlipByte(name, 5) ? 1 : 0;
+    }
+    return damaged;
+  }
+};
+
+TEST_F(ComparedNowAndThen, NothingIsFoundWhereNothingHasHappened) {
+  StorePages(100, 1);
+  Run(3 * kEvery);
+  EXPECT_GE(front_end_->counters().comparisons, 3 * (kCompressors + 1));
+  EXPECT_EQ(front_end_->counters().copies_missing, 0u);
+  EXPECT_EQ(front_end_->counters().orphans_deleted, 0u);
+  EXPECT_EQ(front_end_->counters().moved, 0u);
+}
+
+TEST_F(ComparedNowAndThen, ADamagedCopyThatNobodyLoadsIsMadeAnew) {
+  StorePages(100, 1);
+  const size_t damaged = Damage(3);
+  ASSERT_EQ(damaged, 50u);
+  Run(kEvery + std::chrono::seconds(5));
+  EXPECT_EQ(front_end_->counters().repaired, damaged);
+  EXPECT_EQ(front_end_->counters().pages_marked_lost, 0u);
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  ExpectCopies(100, 2);
+  for (const NodeId cut : {2u, 4u}) {  // each page is on one of these and one of the others
+    NodeAt(cut).cut = true;
+  }
+  ExpectPages(100, 1);
+}
+
+TEST_F(ComparedNowAndThen, APageWhoseCopiesAreAllDamagedIsSaidToBeLostAndTheOthersAreNot) {
+  StorePages(100, 1);
+  size_t damaged = 0;
+  for (NodeId id = 1; id <= kCompressors; ++id) {
+    damaged += Damage(id, 7);
+  }
+  ASSERT_EQ(damaged, 2u);
+  Run(kEvery + std::chrono::seconds(5));
+  EXPECT_EQ(front_end_->counters().pages_marked_lost, 1u);
+  EXPECT_EQ(std::get<PageCode>(Load(7)), PageCode::kDataLoss);
+  ExpectPages(7, 1);
+  ASSERT_EQ(Store(7, 2), PageCode::kOk);
+  EXPECT_EQ(std::get<PageBytes>(Load(7)), PageOf(7, 2));
+  ExpectCopies(100, 2);  // the damaged records went with the lost page
+}
+
+// As a put that was late leaves it, and damaged since.
+TEST_F(ComparedNowAndThen, ADamagedRecordThatNoEntryNamesIsDeleted) {
+  StorePages(100, 1);
+  const PageName name = MemoryAt(1).Names().front();
+  StorePages(100, 2);
+  NodeCalls(MemoryAt(1)).PutRaw(name);
+  ASSERT_TRUE(MemoryAt(1).FlipByte(name, 5));
+  Run(kEvery + std::chrono::seconds(5));
+  EXPECT_EQ(front_end_->counters().orphans_deleted, 1u);
+  ExpectCopies(100, 2);
+  ExpectPages(100, 2);
+}
+
+TEST_F(ComparedNowAndThen, ANodeThatWasAwayIsComparedOnceItAnswers) {
+  StorePages(100, 1);
+  NodeAt(3).cut = true;
+  Run(2 * kEvery);  // its pages are copied elsewhere
+  EXPECT_TRUE(front_end_->reconciled());
+  ExpectPages(100, 1);
+  NodeAt(3).cut = false;
+  Run(kEvery + std::chrono::seconds(5));
+  EXPECT_EQ(front_end_->releases_pending(), 0u);
+  ExpectCopies(100, 2);
 }
 
 class FiveCompressors : public PageReplicas {

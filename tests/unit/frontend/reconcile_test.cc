@@ -126,5 +126,217 @@ TEST(Reconcile, NothingIsDeletedByAnOwnerThatWasReplaced) {
   EXPECT_EQ(setup.front_end().counters().orphans_deleted, 0u);
 }
 
+// --- Records of the owner's own epoch, found by a comparison while it goes on.
+
+constexpr NodeId kCompressor = 1;
+constexpr NodeId kStore = 2;
+
+uint64_t CompareWith(FrontEndSetup& setup, NodeId node) {
+  const uint64_t before = setup.front_end().counters().orphans_deleted;
+  setup.front_end().placement().Find(node)->answers = true;  // it was heard of again
+  setup.front_end().CompareWith(node);
+  setup.executor.Advance(std::chrono::seconds(2));
+  EXPECT_TRUE(setup.front_end().reconciled());
+  return setup.front_end().counters().orphans_deleted - before;
+}
+
+TEST(Reconcile, ALatePutOfAStoreThatWasGivenUpIsAnOrphan) {
+  FrontEndSetup setup;
+  FrontEndClient client = setup.Open();
+  setup.StoreOne(client, 2, Shrinking(2));
+  setup.faults.Watch();
+  setup.faults.Inject(0, Fault::kFailThenEffect);  // the compressor's
+  setup.faults.Inject(1, Fault::kFailBefore);      // the store's
+  EXPECT_EQ(setup.StoreOne(client, 1, Shrinking(1)), PageCode::kUnavailable);
+  setup.Settle();
+  EXPECT_EQ(setup.compressed.Names().size(), 1u);
+  setup.faults.LetGo();  // after its delete
+  EXPECT_EQ(setup.compressed.Names().size(), 2u);
+  EXPECT_EQ(CompareWith(setup, kCompressor), 1u);
+  EXPECT_EQ(setup.compressed.Names(), std::vector<PageName>{setup.NameAt(client, 2)});
+  EXPECT_EQ(setup.LoadOne(client, 1), ZeroPage());
+}
+
+TEST(Reconcile, ALatePutUnderANameThatIsGoodElsewhereIsAnOrphanThere) {
+  FrontEndSetup setup;
+  FrontEndClient client = setup.Open();
+  setup.faults.Watch();
+  setup.faults.Inject(0, Fault::kFailThenEffect);
+  EXPECT_EQ(setup.StoreOne(client, 1, Shrinking(1)), PageCode::kOk);
+  setup.Settle();
+  setup.faults.LetGo();
+  EXPECT_EQ(setup.compressed.Names(), setup.physical.Names());
+  EXPECT_EQ(CompareWith(setup, kStore), 0u);
+  EXPECT_EQ(CompareWith(setup, kCompressor), 1u);
+  EXPECT_TRUE(setup.compressed.Names().empty());
+  EXPECT_EQ(setup.LoadOne(client, 1), Shrinking(1));
+}
+
+TEST(Reconcile, WhatAStoreHasPutIsNoOrphanBeforeItIsLogged) {
+  FrontEndSetup setup;
+  FrontEndClient client = setup.Open();
+  setup.faults.Watch();
+  setup.faults.Inject(0, Fault::kHoldAfter);
+  const auto stored = setup.BeginStore(client.MakeStore({{1, Shrinking(1)}}));
+  EXPECT_EQ(setup.compressed.Names().size(), 1u);
+  EXPECT_EQ(CompareWith(setup, kCompressor), 0u);
+  setup.faults.LetGo();
+  setup.executor.RunReady();
+  ASSERT_TRUE(stored->has_value());
+  EXPECT_EQ((*stored)->codes, std::vector<PageCode>{PageCode::kOk});
+  EXPECT_EQ(setup.LoadOne(client, 1), Shrinking(1));
+}
+
+TEST(Reconcile, WhatIsBeingMovedIsNoOrphan) {
+  FrontEndSetup setup;
+  FrontEndClient client = setup.Open();
+  setup.Store(client, {{1, Shrinking(1)}, {2, Shrinking(2)}});
+  setup.faults.Watch();
+  setup.faults.Inject(1, Fault::kHoldAfter);  // after the get: the put
+  bool moved = false;
+  setup.front_end().MoveAll(Tier::kCompressed, Tier::kPhysical, [&](uint64_t) { moved = true; });
+  setup.executor.RunReady();
+  EXPECT_EQ(setup.physical.Names().size(), 2u);
+  EXPECT_EQ(CompareWith(setup, kStore), 0u);
+  setup.faults.LetGo();
+  setup.executor.RunReady();
+  ASSERT_TRUE(moved);
+  EXPECT_TRUE(setup.compressed.Names().empty());
+  EXPECT_EQ(CompareWith(setup, kStore), 0u);
+  EXPECT_EQ(setup.LoadOne(client, 1), Shrinking(1));
+  EXPECT_EQ(setup.LoadOne(client, 2), Shrinking(2));
+}
+
+TEST(Reconcile, ALatePutOfAMoveThatHasFailedIsAnOrphan) {
+  FrontEndSetup setup;
+  FrontEndClient client = setup.Open();
+  setup.Store(client, {{1, Shrinking(1)}, {2, Shrinking(2)}});
+  setup.faults.Watch();
+  setup.faults.Inject(1, Fault::kFailThenEffect);
+  bool moved = false;
+  setup.front_end().MoveAll(Tier::kCompressed, Tier::kPhysical, [&](uint64_t) { moved = true; });
+  setup.executor.Advance(std::chrono::seconds(1));
+  ASSERT_TRUE(moved);
+  setup.faults.LetGo();
+  EXPECT_EQ(setup.physical.Names().size(), 2u);
+  EXPECT_EQ(CompareWith(setup, kStore), 2u);
+  EXPECT_TRUE(setup.physical.Names().empty());
+  EXPECT_EQ(setup.compressed.Names().size(), 2u);
+}
+
+TEST(Reconcile, ARecordOfAVersionThatWasNotIssuedIsLeftAlone) {
+  FrontEndSetup setup;
+  FrontEndClient client = setup.Open();
+  const Version next = setup.front_end().shards()[client.ShardAt(77)]->next_version();
+  const PageName later{client.space(), 77, next};
+  ASSERT_EQ(NodeCalls(setup.compressed).PutRaw(later), PageCode::kOk);
+  EXPECT_EQ(CompareWith(setup, kCompressor), 0u);
+  EXPECT_EQ(setup.compressed.Names(), std::vector<PageName>{later});
+}
+
+// Its delete was under way when it was listed.
+TEST(Reconcile, WhatIsBeingDeletedIsNotCountedAsAnOrphan) {
+  FrontEndSetup setup;
+  FrontEndClient client = setup.Open();
+  setup.StoreOne(client, 1, Shrinking(1));
+  setup.held_compressed.Hold(HeldNode::kDelete | HeldNode::kGet);
+  setup.Free(client, {1, 1});
+  EXPECT_EQ(setup.compressed.Names().size(), 1u);
+  setup.front_end().CompareWith(kCompressor);
+  setup.executor.Advance(std::chrono::seconds(2));
+  EXPECT_EQ(setup.held_compressed.held(), 2u);
+  setup.held_compressed.LetGo();
+  setup.executor.RunReady();
+  EXPECT_TRUE(setup.compressed.Names().empty());
+  EXPECT_EQ(setup.front_end().counters().orphans_deleted, 0u);
+}
+
+// --- Now and then, though nothing has happened.
+
+constexpr Duration kEvery = std::chrono::seconds(20);
+
+TEST(Reconcile, ADamagedPageIsSaidToBeLostBeforeAnybodyAsks) {
+  FrontEndSetup setup({.compare_every = kEvery});
+  FrontEndClient client = setup.Open();
+  setup.Store(client, {{1, Shrinking(1)}, {2, Noise(2)}, {3, Shrinking(3)}, {4, Noise(4)}});
+  ASSERT_TRUE(setup.compressed.FlipByte(setup.NameAt(client, 1), 5));
+  ASSERT_TRUE(setup.physical.FlipByte(setup.NameAt(client, 2), 5));
+  setup.executor.Advance(kEvery + std::chrono::seconds(2));
+  EXPECT_EQ(setup.EntryAt(client, 1).word.kind(), Backing::kLost);
+  EXPECT_EQ(setup.EntryAt(client, 2).word.kind(), Backing::kLost);
+  EXPECT_EQ(setup.front_end().counters().pages_marked_lost, 2u);
+  EXPECT_EQ(setup.CodeOf(client, 1), PageCode::kDataLoss);
+  EXPECT_EQ(setup.CodeOf(client, 2), PageCode::kDataLoss);
+  EXPECT_EQ(setup.LoadOne(client, 3), Shrinking(3));
+  EXPECT_EQ(setup.LoadOne(client, 4), Noise(4));
+}
+
+TEST(Reconcile, WithoutATimeItIsNotComparedAgain) {
+  FrontEndSetup setup;
+  FrontEndClient client = setup.Open();
+  setup.StoreOne(client, 1, Shrinking(1));
+  ASSERT_TRUE(setup.compressed.FlipByte(setup.NameAt(client, 1), 5));
+  setup.executor.Advance(std::chrono::hours(24));
+  EXPECT_EQ(setup.front_end().counters().comparisons, 2u);
+  EXPECT_EQ(setup.EntryAt(client, 1).word.kind(), Backing::kCompressed);
+}
+
+TEST(Reconcile, OneComparisonOfANodeAtATimeAndACheckBesideIt) {
+  FrontEndSetup setup({.compare_every = kEvery});
+  FrontEndClient client = setup.Open();
+  setup.Store(client, {{1, Shrinking(1)}, {2, Noise(2)}});
+  setup.executor.RunReady();
+  setup.held_compressed.Hold(HeldNode::kInventory);
+  setup.executor.Advance(5 * kEvery);
+  EXPECT_EQ(setup.held_compressed.held(), 1u);
+  EXPECT_TRUE(setup.front_end().reconciled());
+  std::optional<StatusOr<CheckReport>> report;
+  setup.front_end().Check([&](StatusOr<CheckReport> found) { report = std::move(found); });
+  setup.executor.RunReady();
+  EXPECT_EQ(setup.held_compressed.held(), 2u);
+  setup.held_compressed.LetGo();
+  setup.executor.Advance(std::chrono::seconds(1));
+  ASSERT_TRUE(report.has_value() && report->ok());
+  EXPECT_EQ((*report)->problems, std::vector<std::string>());
+  EXPECT_EQ((*report)->records, 2u);
+  setup.executor.Advance(2 * kEvery);
+  EXPECT_GE(setup.front_end().counters().comparisons, 6u);
+  EXPECT_EQ(setup.front_end().counters().copies_missing, 0u);
+}
+
+TEST(Reconcile, ARoutineComparisonKeepsToItsRateAndGivesWay) {
+  FrontEndSetup setup({.compare_every = kEvery});
+  FrontEndClient client = setup.Open();
+  for (Offset offset = 0; offset < 1200; ++offset) {  // three pieces of a listing
+    setup.StoreOne(client, offset, Shrinking(offset));
+  }
+  const auto& comparisons = setup.front_end().counters().comparisons;
+  setup.held_compressed.Hold(HeldNode::kInventory);
+  setup.executor.Advance(kEvery / 2 + std::chrono::seconds(1));
+  ASSERT_EQ(setup.held_compressed.held(), 1u);
+  ASSERT_EQ(comparisons, 2u);
+  setup.held_compressed.LetGo();
+  setup.executor.Advance(std::chrono::milliseconds(50));  // 20000 a second
+  EXPECT_EQ(comparisons, 2u);
+  setup.executor.Advance(std::chrono::milliseconds(10));
+  EXPECT_EQ(comparisons, 3u);
+  setup.executor.Advance(kEvery / 2);  // the store's
+  EXPECT_EQ(comparisons, 4u);
+  setup.held_compressed.Hold(HeldNode::kInventory);
+  setup.executor.Advance(kEvery / 2);
+  ASSERT_EQ(setup.held_compressed.held(), 1u);
+  setup.held_physical.Hold(HeldNode::kInventory);
+  setup.front_end().CompareWith(kStore);
+  setup.held_compressed.LetGo();
+  setup.executor.Advance(std::chrono::seconds(2));
+  EXPECT_EQ(setup.held_physical.held(), 1u);
+  EXPECT_EQ(comparisons, 4u);  // the compressor's was broken off
+  EXPECT_FALSE(setup.front_end().reconciled());
+  setup.held_physical.LetGo();
+  setup.executor.Advance(std::chrono::seconds(3));
+  EXPECT_EQ(comparisons, 6u);
+  EXPECT_TRUE(setup.front_end().reconciled());
+}
+
 }  // namespace
 }  // namespace vswap

@@ -327,7 +327,7 @@ TEST_F(ShardTest, VersionsAreReservedBeforeUseAndNeverIssuedAgain) {
     }
     executor_.DropTasks();
     Start(16);  // the last store's versions were used by nobody, but issued
-    EXPECT_GT(shard_->first_version(), last);
+    EXPECT_GT(shard_->next_version(), last);
   }
 }
 
@@ -435,13 +435,88 @@ TEST_F(ShardTest, AConditionalChangeNeedsTheWholeWordAndAQuietSlot) {
   EXPECT_TRUE(shard_->Idle());
 }
 
+// Whether a record may still come to be named, of a node that keeps set 1 or none.
+class ShardNames : public ShardTest {
+ protected:
+  ShardNames() {
+    Start();
+    EXPECT_TRUE(Raise(1).ok());
+  }
+  bool May(Offset offset, Version version, SetId kept = 1) {
+    return shard_->MayBeNamed({kSpace, offset, version}, [kept](SetId set) { return set == kept; });
+  }
+};
+
+TEST_F(ShardNames, WhatAStorePutsFromItsBeginUntilItIsReplaced) {
+  const auto store = Admit(Header(1), {{0, 1}});
+  const Version version = store->slots[0].version;
+  EXPECT_TRUE(May(0, version));
+  EXPECT_TRUE(May(0, version, 2));   // it may go to another set yet
+  EXPECT_TRUE(May(5, version + 1));  // not issued
+  log_.hold = true;
+  ASSERT_TRUE(Enqueue(store).ok());
+  EXPECT_TRUE(May(0, version));
+  log_.LetGo();
+  EXPECT_TRUE(May(0, version));
+  EXPECT_FALSE(May(0, version, 2));  // what is there is a leftover
+  EXPECT_FALSE(May(5, version));
+  const auto next = Admit(Header(2), {{0, 1}});
+  log_.hold = true;
+  ASSERT_TRUE(Enqueue(next).ok());
+  EXPECT_TRUE(May(0, version));  // undecided: either may be the slot's
+  EXPECT_TRUE(May(0, next->slots[0].version));
+  log_.LetGo();
+  EXPECT_FALSE(May(0, version));
+  EXPECT_TRUE(May(0, next->slots[0].version));
+}
+
+TEST_F(ShardNames, NothingOfAStoreThatWasAbandonedOrOvertaken) {
+  const auto abandoned = Admit(Header(1), {{0, 1}});
+  shard_->Abandon(kSpace, abandoned->slots);
+  EXPECT_FALSE(May(0, abandoned->slots[0].version));
+  const auto first = Admit(Header(2), {{3, 1}});
+  const auto second = Admit(Header(3), {{3, 1}});
+  ASSERT_TRUE(Enqueue(second).ok());
+  EXPECT_TRUE(May(3, first->slots[0].version));  // it has not ended
+  ASSERT_TRUE(Enqueue(first).ok());
+  EXPECT_FALSE(May(3, first->slots[0].version));
+  EXPECT_TRUE(May(3, second->slots[0].version));
+}
+
+TEST_F(ShardNames, WhatAMovePutsUntilItsVersionsEnd) {
+  ASSERT_TRUE(Enqueue(Admit(Header(1), {{0, 2}})).ok());
+  const Version first = *shard_->IssueVersions(3);
+  const Version other = *shard_->IssueVersions(2);
+  for (const Version version : {first, first + 1, first + 2, other, other + 1}) {
+    EXPECT_TRUE(May(0, version)) << version - first;
+  }
+  log_.hold = true;
+  const std::vector<bool> enqueued = shard_->EnqueueIfUnchanged(
+      {{WordAt(0),
+        {kSpace, 0, Word(Backing::kPhysical, 1, first).bits(), Companion::Stored(50).bits()}},
+       {Word(), {kSpace, 1, Word(Backing::kPhysical, 1, first + 1).bits(), 0}}},
+      [](const Status&, const std::vector<Retired>&) {});
+  EXPECT_EQ(enqueued, (std::vector<bool>{true, false}));
+  shard_->EndVersions(first);
+  EXPECT_TRUE(May(0, first));  // in the queue
+  EXPECT_FALSE(May(1, first + 1));
+  EXPECT_FALSE(May(1, first + 2));
+  EXPECT_TRUE(May(1, other));
+  EXPECT_TRUE(May(1, other + 1));
+  EXPECT_TRUE(May(1, other + 2));  // not issued
+  log_.LetGo();
+  EXPECT_TRUE(May(0, first));
+  shard_->EndVersions(other);
+  EXPECT_FALSE(May(1, other));
+}
+
 TEST_F(ShardTest, ADamagedLogIsNotServedFrom) {
   Start();
   EXPECT_EQ(shard_->Restore(SlotRecord{kSpace, 1, uint64_t{7} << 61 | 1, 0}).code(),
             StatusCode::kDataLoss);
   EXPECT_EQ(shard_
-                ->Restore(SlotRecord{
-                    kSpace, 1, Word(Backing::kZero, 0, shard_->first_version() + 5).bits(), 0})
+                ->Restore(SlotRecord{kSpace, 1,
+                                     Word(Backing::kZero, 0, shard_->next_version() + 5).bits(), 0})
                 .code(),
             StatusCode::kDataLoss);
 }
