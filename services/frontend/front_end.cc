@@ -295,16 +295,28 @@ void FrontEnd::Compare(Comparison comparison) {
             });
 }
 
-void FrontEnd::CompareWith(NodeId node) { CompareLater({shards_.All(), {node}}); }
-
-// In place of the same one with the shards of an earlier time.
-void FrontEnd::CompareLater(Comparison comparison) {
+// Before all that waits.
+void FrontEnd::CompareWith(NodeId node) {
   MutexLock lock(mutex_);
-  std::erase_if(later_, [&](const Comparison& earlier) {
-    return earlier.nodes == comparison.nodes && earlier.routine == comparison.routine;
+  std::erase_if(later_, [node](const Comparison& comparison) {
+    return !comparison.routine && comparison.nodes == std::vector<NodeId>{node};
   });
-  urgent_ = urgent_ || !comparison.routine;
-  later_.insert(comparison.routine ? later_.end() : later_.begin(), std::move(comparison));
+  later_.insert(later_.begin(), {shards_.All(), {node}});
+  urgent_ = true;
+  PostReconcileLater();
+}
+
+// Behind it. One that waits since an earlier turn keeps its place: all come to be the first.
+void FrontEnd::CompareInTurn(NodeId node) {
+  MutexLock lock(mutex_);
+  const auto waits = std::ranges::find_if(later_, [node](const Comparison& comparison) {
+    return comparison.routine && comparison.nodes == std::vector<NodeId>{node};
+  });
+  if (waits != later_.end()) {
+    waits->shards = shards_.All();
+  } else {
+    later_.push_back({shards_.All(), {node}, /*routine=*/true});
+  }
   PostReconcileLater();
 }
 
@@ -322,7 +334,7 @@ void FrontEnd::CompareNext(NodeId last) {
     }
     const NodeId node = next == members.end() ? 0 : (*next)->id;
     if (node != 0) {
-      CompareLater({shards_.All(), {node}, /*routine=*/true});
+      CompareInTurn(node);
     }
     CompareNext(node);
   });

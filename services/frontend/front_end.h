@@ -163,7 +163,7 @@ class FrontEnd {
   void ReconcileTaken();
   void ReconcileLater();
   void PostReconcileLater() REQUIRES(mutex_);
-  void CompareLater(Comparison comparison);
+  void CompareInTurn(NodeId node);
   void Compare(Comparison comparison);
   // The node behind this one in turn, once its time has come.
   void CompareNext(NodeId last);
@@ -216,7 +216,7 @@ class FrontEnd {
   bool routine_ GUARDED_BY(mutex_) = false;  // is what is under way
   bool urgent_ GUARDED_BY(mutex_) = false;   // since then one has come that is not
   bool reconciled_ GUARDED_BY(mutex_) = false;
-  std::vector<Comparison> later_ GUARDED_BY(mutex_);  // those that wait
+  std::vector<Comparison> later_ GUARDED_BY(mutex_);  // those that wait; the first comes next
   bool waiting_ GUARDED_BY(mutex_) = false;           // for them
   std::atomic<bool> serving_{false};
   std::atomic<bool> checking_{false};

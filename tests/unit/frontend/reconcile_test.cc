@@ -304,6 +304,17 @@ TEST(Reconcile, OneComparisonOfANodeAtATimeAndACheckBesideIt) {
   EXPECT_EQ(setup.front_end().counters().copies_missing, 0u);
 }
 
+// Shorter than what two comparisons take, and in step with them.
+TEST(Reconcile, EachNodeHasItsTurnHoweverShortTheTime) {
+  FrontEndSetup setup({.compare_every = std::chrono::milliseconds(500)});
+  FrontEndClient client = setup.Open();
+  setup.Store(client, {{1, Shrinking(1)}, {2, Noise(2)}});
+  ASSERT_TRUE(setup.compressed.FlipByte(setup.NameAt(client, 1), 5));
+  ASSERT_TRUE(setup.physical.FlipByte(setup.NameAt(client, 2), 5));
+  setup.executor.Advance(std::chrono::seconds(10));
+  EXPECT_EQ(setup.front_end().counters().pages_marked_lost, 2u);
+}
+
 TEST(Reconcile, ARoutineComparisonKeepsToItsRateAndGivesWay) {
   FrontEndSetup setup({.compare_every = kEvery});
   FrontEndClient client = setup.Open();
