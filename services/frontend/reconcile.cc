@@ -1,6 +1,7 @@
 #include "services/frontend/reconcile.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <utility>
 
@@ -37,6 +38,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
       shard->ClearSeen(SeenBy::kComparison);
       issued_[shard->id()] = shard->next_version();
     }
+    parts_ = 1;
     List("");
   }
 
@@ -50,7 +52,14 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
 
   void EndNode() {
     nodes_.pop_back();
-    context_.executor.Post([self = shared_from_this()] { self->NextNode(); });
+    EndPart();
+  }
+
+  // The last part of what is to be done for a node goes on to the next.
+  void EndPart() {
+    if (--parts_ == 0) {
+      context_.executor.Post([self = shared_from_this()] { self->NextNode(); });
+    }
   }
 
   void Skip() {
@@ -99,11 +108,10 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     }
     for (auto& [id, names] : orphans) {
       const auto shard = by_id_.at(id);
+      ++parts_;
       shard->Barrier([self = shared_from_this(), shard, node = Node().id,
                       names = std::move(names)](const Status& status) {
-        if (status.ok()) {
-          self->LookAgain(shard, node, names);
-        }
+        status.ok() ? self->LookAgain(shard, node, names) : self->EndPart();
       });
     }
     if (reply.next_cursor.empty()) {
@@ -136,6 +144,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
             }
           }
           self->DeleteOrphans(*shard, member.id, left);
+          self->EndPart();
         });
   }
 
@@ -242,6 +251,8 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
   std::map<ShardId, std::shared_ptr<Shard>> by_id_;
   const std::function<void(std::vector<NodeId>)> done_;
   std::vector<NodeId> nodes_;  // still to compare
+  // Of what is under way for a node: the listing, and each look at orphans.
+  std::atomic<size_t> parts_{0};
   std::vector<NodeId> skipped_;
   std::map<ShardId, std::vector<NamedEntry>> suspects_;
   std::map<ShardId, Version> issued_;  // before the node was listed

@@ -130,6 +130,17 @@ class World {
   LyingSpace& liar(int i) { return *liars_[static_cast<size_t>(i)]; }
   LyingEntries& lying_entries(int i) { return *lying_entries_[static_cast<size_t>(i)]; }
   MemoryNode& compressed() { return *compressed_; }
+  // The compressor's records that are pages: late messages may have left others.
+  std::vector<PageName> CompressedPages() {
+    std::vector<PageName> names = compressed_->Names();
+    std::erase_if(names, [this](const PageName& name) {
+      return std::ranges::none_of(front_end_->shards(), [&](const auto& shard) {
+        const Word word = shard->Lookup(name.space, name.offset).word;
+        return word.kind() == Backing::kCompressed && word.version() == name.version;
+      });
+    });
+    return names;
+  }
 
  private:
   OpenReply Open(const std::string& name, uint64_t pages, SpaceKind kind) {
@@ -286,7 +297,7 @@ class Canary : public testing::Test {
     while (world_.Sum().issued < 3000) {
       world_.Step();
     }
-    world_.Restart();  // so that every record left on the nodes is one that a word names
+    world_.Restart();
     world_.Calm();
     world_.LoadAll();
     ExpectRight(world_);
@@ -305,7 +316,7 @@ class Canary : public testing::Test {
 };
 
 TEST_F(Canary, AnotherPageWithMatchingChecksumsInANodeIsFound) {
-  const std::vector<PageName> names = world_.compressed().Names();
+  const std::vector<PageName> names = world_.CompressedPages();
   ASSERT_FALSE(names.empty());
   const PageName name = names[names.size() / 2];
   const PageBytes wrong = History::MakeContent(name.space, name.offset + 1, 1, true);
@@ -317,7 +328,7 @@ TEST_F(Canary, AnotherPageWithMatchingChecksumsInANodeIsFound) {
 // In all of them: where a free of unknown outcome was the last, zeros are right.
 TEST_F(Canary, ZerosInPlaceOfPagesAreFound) {
   const PageBytes wrong = ZeroPage();
-  for (const PageName& name : world_.compressed().Names()) {
+  for (const PageName& name : world_.CompressedPages()) {
     ASSERT_TRUE(world_.compressed().PlantWrongPage(name, PageView(wrong.data(), kPageBytes)));
   }
   world_.LoadAll();
@@ -339,7 +350,7 @@ TEST_F(Canary, AnOverwrittenPageThatComesBackIsFound) {
 }
 
 TEST_F(Canary, APageThatIsLostIsFound) {
-  const std::vector<PageName> names = world_.compressed().Names();
+  const std::vector<PageName> names = world_.CompressedPages();
   ASSERT_FALSE(names.empty());
   ASSERT_TRUE(world_.compressed().Drop(names.front()));
   world_.LoadAll();
@@ -352,12 +363,14 @@ TEST_F(Canary, AnExtentThatIsHandedOutTwiceIsFound) {
 
 TEST_F(Canary, AReferenceThatIsDroppedTwiceIsFound) {
   ExpectFound(LyingEntries::Lie::kDoubleFree,
-              "a live entry was not found|answered not_found|dropped|cannot be free");
+              "a live entry was not found|answered not_found|dropped|cannot be free|handed out "
+              "while it is live");
 }
 
 TEST_F(Canary, AReferenceThatIsNotAddedIsFound) {
   ExpectFound(LyingEntries::Lie::kLostDuplicate,
-              "a live entry was not found|answered not_found|dropped|cannot be free|answered ok");
+              "a live entry was not found|answered not_found|dropped|cannot be free|answered "
+              "ok|handed out while it is live");
 }
 
 TEST_F(Canary, AFreedEntryThatComesBackIsFound) {
@@ -365,7 +378,7 @@ TEST_F(Canary, AFreedEntryThatComesBackIsFound) {
 }
 
 TEST_F(Canary, AFolioThatIsHalfStoredIsFound) {
-  ExpectFound(LyingEntries::Lie::kHalfStored, "is not the last one|answered ok");
+  ExpectFound(LyingEntries::Lie::kHalfStored, "is not the last one|answered ok|and then refused");
 }
 
 TEST_F(Canary, AFolioThatIsHalfRefusedIsFound) {

@@ -702,7 +702,7 @@ TEST_F(ComparedNowAndThen, NothingIsFoundWhereNothingHasHappened) {
 TEST_F(ComparedNowAndThen, ADamagedCopyThatNobodyLoadsIsMadeAnew) {
   StorePages(100, 1);
   const size_t damaged = Damage(3);
-  ASSERT_EQ(damaged, 50u);
+  ASSERT_GT(damaged, 0u);
   Run(kEvery + std::chrono::seconds(5));
   EXPECT_EQ(front_end_->counters().repaired, damaged);
   EXPECT_EQ(front_end_->counters().pages_marked_lost, 0u);
