@@ -1,16 +1,18 @@
 #include "services/cluster/circuit_breaker.h"
 
+#include <iterator>
 #include <utility>
+
+#include "services/cluster/silence.h"
 
 namespace vswap {
 namespace {
 
-constexpr char kOpen[] = "the node does not answer: its circuit is open";
-constexpr char kTooMany[] = "too many calls wait for the node";
+// One turn in so many is the least urgent lane's: it waits long, but not for ever.
+constexpr uint64_t kLeastUrgentTurns = 8;
 
-bool IsSilence(const Status& status) {
-  return status.code() == StatusCode::kUnavailable ||
-         status.code() == StatusCode::kDeadlineExceeded;
+Status OpenRefusal() {
+  return MakeError(StatusCode::kUnavailable, "the node does not answer: its circuit is open");
 }
 
 }  // namespace
@@ -22,28 +24,26 @@ CircuitBreaker::~CircuitBreaker() {
   std::map<Lane, std::deque<Call>> dropped;  // without the lock
   MutexLock lock(state_->mutex);
   state_->waiting.swap(dropped);
-  state_->waiting_count = 0;
 }
 
 void CircuitBreaker::State::Admit(Lane lane, Call call) {
-  const char* refusal = nullptr;
+  Status refusal;
   {
     MutexLock lock(mutex);
     const bool has_place = under_way < options.calls_max;
     if (IsOpen() && (!has_place || clock.Now() - probed < options.probe)) {
-      refusal = kOpen;
+      refusal = OpenRefusal();
     } else if (has_place) {
       ++under_way;
       probed = clock.Now();
-    } else if (waiting_count < options.waiting_max) {
-      ++waiting_count;
-      waiting[lane].push_back(std::move(call));
+    } else if (std::deque<Call>& line = waiting[lane]; line.size() < options.waiting_max) {
+      line.push_back(std::move(call));
       return;
     } else {
-      refusal = kTooMany;
+      refusal = MakeError(StatusCode::kResourceExhausted, "too many calls wait for the node");
     }
   }
-  refusal == nullptr ? call.send() : call.refuse(MakeError(StatusCode::kUnavailable, refusal));
+  refusal.ok() ? call.send() : call.refuse(refusal);
 }
 
 void CircuitBreaker::State::OnAnswer(const Status& status) {
@@ -55,7 +55,6 @@ void CircuitBreaker::State::OnAnswer(const Status& status) {
     Judge(status);
     if (IsOpen()) {
       refused.swap(waiting);
-      waiting_count = 0;
     } else {
       next = TakeNext();
     }
@@ -65,7 +64,7 @@ void CircuitBreaker::State::OnAnswer(const Status& status) {
   }
   for (const auto& [lane, calls] : refused) {
     for (const Call& call : calls) {
-      call.refuse(MakeError(StatusCode::kUnavailable, kOpen));
+      call.refuse(OpenRefusal());
     }
   }
 }
@@ -80,16 +79,15 @@ void CircuitBreaker::State::Judge(const Status& status) {
 }
 
 std::function<void()> CircuitBreaker::State::TakeNext() {
-  if (waiting_count == 0) {
+  if (waiting.empty()) {
     return nullptr;
   }
-  const auto most_urgent = waiting.begin();
-  std::function<void()> send = std::move(most_urgent->second.front().send);
-  most_urgent->second.pop_front();
-  if (most_urgent->second.empty()) {
-    waiting.erase(most_urgent);
+  const auto lane = ++turns % kLeastUrgentTurns == 0 ? std::prev(waiting.end()) : waiting.begin();
+  std::function<void()> send = std::move(lane->second.front().send);
+  lane->second.pop_front();
+  if (lane->second.empty()) {
+    waiting.erase(lane);
   }
-  --waiting_count;
   ++under_way;
   return send;
 }

@@ -18,8 +18,8 @@ namespace vswap {
 // have other nodes to ask.
 //
 // Cap: no more than `calls_max` calls are under way; those that come meanwhile wait, the more
-// urgent lanes first (see Lane; deletes and inventories are background), at most `waiting_max`, and
-// then are refused.
+// urgent lanes first (see Lane; deletes and inventories are background) but for one turn in eight,
+// at most `waiting_max` of each lane, and then are refused: RESOURCE_EXHAUSTED.
 // Breaker: open after `failures_max` calls in a row that failed as UNAVAILABLE or
 // DEADLINE_EXCEEDED. While it is open, calls are refused, those that wait too, but for one each
 // `probe` that finds out; any answer closes it. Statistics always pass, uncapped.
@@ -67,17 +67,18 @@ class CircuitBreaker : public Node {
     // Of a call that was sent.
     void OnAnswer(const Status& status);
     void Judge(const Status& status) REQUIRES(mutex);
-    // The most urgent of those that wait, which counts as under way now; null: none waits.
+    // One of those that wait, which counts as under way now; null: none waits.
     std::function<void()> TakeNext() REQUIRES(mutex);
 
     const Options options;
     const Clock& clock;
     mutable Mutex mutex;
     size_t under_way GUARDED_BY(mutex) = 0;
-    std::map<Lane, std::deque<Call>> waiting GUARDED_BY(mutex);  // the most urgent first
-    size_t waiting_count GUARDED_BY(mutex) = 0;
-    int failures GUARDED_BY(mutex) = 0;  // in a row
-    TimePoint probed GUARDED_BY(mutex);  // while it is open: when a call was let through
+    std::map<Lane, std::deque<Call>> waiting
+        GUARDED_BY(mutex);                 // the most urgent first; no empty line
+    uint64_t turns GUARDED_BY(mutex) = 0;  // of those that waited
+    int failures GUARDED_BY(mutex) = 0;    // in a row
+    TimePoint probed GUARDED_BY(mutex);    // while it is open: when a call was let through
   };
 
   template <typename T>

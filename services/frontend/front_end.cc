@@ -245,15 +245,16 @@ void FrontEnd::ReconcileLater() {
       std::erase_if(comparison.shards, [](const auto& shard) { return shard->failed(); });
     }
     std::erase_if(later_, [](const Comparison& comparison) { return comparison.shards.empty(); });
-    // What is found missing has to have room among the repairs.
-    const auto it = std::ranges::find_if(
-        later_, [this](const Comparison& c) { return !repairs_.full() && Answers(c); });
+    auto it = std::ranges::find_if(
+        later_, [this](const Comparison& c) { return !c.routine && MayBegin(c); });
+    if (it == later_.end()) {
+      it = std::ranges::find_if(later_, [this](const Comparison& c) { return MayBegin(c); });
+    }
     if (it != later_.end()) {
       next = std::move(*it);
       later_.erase(it);
       reconciling_ = true;
       routine_ = next.routine;
-      urgent_ = false;
     }
   }
   next.shards.empty() ? ReconcileTaken() : Compare(std::move(next));
@@ -270,9 +271,16 @@ bool FrontEnd::Answers(const Comparison& comparison) const {
                              [this](NodeId node) { return placement_.Find(node)->answers.load(); });
 }
 
+// What is found missing has to have room among the repairs.
+bool FrontEnd::MayBegin(const Comparison& comparison) const {
+  return !repairs_.full() && Answers(comparison);
+}
+
 bool FrontEnd::HasUrgent() const {
   MutexLock lock(mutex_);
-  return urgent_ || !taken_.empty();
+  return !taken_.empty() || std::ranges::any_of(later_, [this](const Comparison& comparison) {
+    return !comparison.routine && MayBegin(comparison);
+  });
 }
 
 void FrontEnd::Compare(Comparison comparison) {
@@ -295,18 +303,16 @@ void FrontEnd::Compare(Comparison comparison) {
             });
 }
 
-// Before all that waits.
 void FrontEnd::CompareWith(NodeId node) {
   MutexLock lock(mutex_);
   std::erase_if(later_, [node](const Comparison& comparison) {
     return !comparison.routine && comparison.nodes == std::vector<NodeId>{node};
   });
-  later_.insert(later_.begin(), {shards_.All(), {node}});
-  urgent_ = true;
+  later_.push_back({shards_.All(), {node}});
   PostReconcileLater();
 }
 
-// Behind it. One that waits since an earlier turn keeps its place: all come to be the first.
+// One that waits since an earlier turn keeps its place: all come to be the first.
 void FrontEnd::CompareInTurn(NodeId node) {
   MutexLock lock(mutex_);
   const auto waits = std::ranges::find_if(later_, [node](const Comparison& comparison) {

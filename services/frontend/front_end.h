@@ -168,6 +168,7 @@ class FrontEnd {
   // The node behind this one in turn, once its time has come.
   void CompareNext(NodeId last);
   bool Answers(const Comparison& comparison) const;
+  bool MayBegin(const Comparison& comparison) const;
   // Whether there is something that a routine comparison gives way to.
   bool HasUrgent() const;
   // Before a shard is served.
@@ -214,7 +215,6 @@ class FrontEnd {
   std::vector<std::shared_ptr<Shard>> taken_ GUARDED_BY(mutex_);
   bool reconciling_ GUARDED_BY(mutex_) = false;
   bool routine_ GUARDED_BY(mutex_) = false;  // is what is under way
-  bool urgent_ GUARDED_BY(mutex_) = false;   // since then one has come that is not
   bool reconciled_ GUARDED_BY(mutex_) = false;
   std::vector<Comparison> later_ GUARDED_BY(mutex_);  // those that wait; the first comes next
   bool waiting_ GUARDED_BY(mutex_) = false;           // for them

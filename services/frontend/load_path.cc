@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "services/cluster/silence.h"
 #include "services/common/mutex.h"
 
 namespace vswap {
@@ -238,7 +239,7 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
   // Whether a page was decided.
   bool Take(const Question& question, StatusOr<GetReply> reply) REQUIRES(mutex_) {
     const Placement::Copy& copy = question.copy;
-    if (!reply.ok()) {
+    if (IsSilence(reply.status())) {
       copy.member->answers = false;  // until it is heard of again
     }
     // An incarnation that is not the registered one cannot tell what the registered one holds.

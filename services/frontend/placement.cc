@@ -169,12 +169,15 @@ std::optional<SetId> Placement::Choose(Tier tier, std::span<const SetId> tried) 
 
 const Placement::Candidate& Placement::TakeTurn(const std::vector<Candidate>& candidates) const {
   std::vector<double> rooms;
-  Duration fastest = Duration::max();
+  Duration fastest{};  // of those that were measured; 0: none was
   for (const Candidate& candidate : candidates) {
     if (candidate.room > 0) {
       rooms.push_back(candidate.room);
     }
-    fastest = std::min(fastest, candidate.put_time);
+    const Duration put_time = candidate.put_time;
+    if (put_time != Duration() && (fastest == Duration() || put_time < fastest)) {
+      fastest = put_time;
+    }
   }
   std::ranges::sort(rooms);
   const double room_max = kNewcomersShare * rooms[(rooms.size() - 1) / 2];

@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "services/cluster/silence.h"
 #include "services/frontend/load_path.h"
 #include "services/frontend/shard_table.h"
 
@@ -13,6 +14,8 @@ namespace {
 
 // As many as one Get may ask for.
 constexpr uint32_t kInventoryNames = kBatchPagesMax;
+// What is waited for looks at orphans once the node is listed; they go on.
+constexpr Duration kLooksMax = std::chrono::seconds(5);
 
 class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
  public:
@@ -38,7 +41,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
       shard->ClearSeen(SeenBy::kComparison);
       issued_[shard->id()] = shard->next_version();
     }
-    parts_ = 1;
+    parts_ = std::make_shared<Parts>();
     List("");
   }
 
@@ -50,14 +53,26 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     return reply.ok() && reply->pages.size() == asked && reply->incarnation == node.incarnation;
   }
 
+  // What is under way for one node: the listing, and each look at orphans.
+  struct Parts {
+    std::atomic<size_t> left{1};
+    std::atomic<bool> over{false};
+  };
+
+  // A shard whose log is out of reach holds it up for a while only.
   void EndNode() {
     nodes_.pop_back();
-    EndPart();
+    context_.executor.PostAfter(
+        kLooksMax, [self = shared_from_this(), parts = parts_] { self->EndAll(*parts); });
+    EndPart(*parts_);
   }
-
-  // The last part of what is to be done for a node goes on to the next.
-  void EndPart() {
-    if (--parts_ == 0) {
+  void EndPart(Parts& parts) {
+    if (--parts.left == 0) {
+      EndAll(parts);
+    }
+  }
+  void EndAll(Parts& parts) {
+    if (!parts.over.exchange(true)) {
       context_.executor.Post([self = shared_from_this()] { self->NextNode(); });
     }
   }
@@ -75,7 +90,9 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     Node().node->Inventory(std::move(cursor), kInventoryNames, options_.verify,
                            [self = shared_from_this()](StatusOr<InventoryReply> reply) {
                              if (!reply.ok() || reply->incarnation != self->Node().incarnation) {
-                               self->Node().answers = self->Node().answers && reply.ok();
+                               if (IsSilence(reply.status())) {
+                                 self->Node().answers = false;  // until it is heard of again
+                               }
                                return self->Skip();
                              }
                              self->Compare(*std::move(reply));
@@ -108,10 +125,10 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     }
     for (auto& [id, names] : orphans) {
       const auto shard = by_id_.at(id);
-      ++parts_;
-      shard->Barrier([self = shared_from_this(), shard, node = Node().id,
-                      names = std::move(names)](const Status& status) {
-        status.ok() ? self->LookAgain(shard, node, names) : self->EndPart();
+      ++parts_->left;
+      shard->Barrier([self = shared_from_this(), shard, node = Node().id, names = std::move(names),
+                      parts = parts_](const Status& status) {
+        status.ok() ? self->LookAgain(shard, node, names, parts) : self->EndPart(*parts);
       });
     }
     if (reply.next_cursor.empty()) {
@@ -131,11 +148,11 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
 
   // What was being deleted when it was listed is gone by now, and was no orphan.
   void LookAgain(const std::shared_ptr<Shard>& shard, NodeId node,
-                 const std::vector<PageName>& names) {
+                 const std::vector<PageName>& names, const std::shared_ptr<Parts>& parts) {
     const Placement::Member& member = *context_.placement.Find(node);
     member.node->Get(
         names, Lane::kBackground,
-        [self = shared_from_this(), shard, &member, names](const StatusOr<GetReply>& reply) {
+        [self = shared_from_this(), shard, &member, names, parts](const StatusOr<GetReply>& reply) {
           const bool believed = Believed(member, names.size(), reply);
           std::vector<PageName> left;
           for (size_t i = 0; i < names.size(); ++i) {
@@ -144,7 +161,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
             }
           }
           self->DeleteOrphans(*shard, member.id, left);
-          self->EndPart();
+          self->EndPart(*parts);
         });
   }
 
@@ -251,8 +268,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
   std::map<ShardId, std::shared_ptr<Shard>> by_id_;
   const std::function<void(std::vector<NodeId>)> done_;
   std::vector<NodeId> nodes_;  // still to compare
-  // Of what is under way for a node: the listing, and each look at orphans.
-  std::atomic<size_t> parts_{0};
+  std::shared_ptr<Parts> parts_;
   std::vector<NodeId> skipped_;
   std::map<ShardId, std::vector<NamedEntry>> suspects_;
   std::map<ShardId, Version> issued_;  // before the node was listed

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "services/cluster/silence.h"
 #include "services/common/mutex.h"
 
 namespace vswap {
@@ -53,7 +54,7 @@ void PutToSet(const FrontEndContext& context, SetId set, const std::vector<SetPu
                            asked = context.clock.Now()](StatusOr<PutReply> reply) {
       if (reply.ok()) {
         copy.member->puts.Note(clock.Now() - asked);
-      } else {
+      } else if (IsSilence(reply.status())) {
         copy.member->answers = false;  // until it is heard of again
       }
       std::vector<PutOutcome> outcomes;

@@ -55,7 +55,7 @@ class CircuitBreakerTest : public testing::Test {
     breaker_ = std::make_unique<CircuitBreaker>(
         node_,
         CircuitBreaker::Options{.calls_max = 2,
-                                .waiting_max = 3,
+                                .waiting_max = 2,
                                 .failures_max = 2,
                                 .probe = std::chrono::milliseconds(100)},
         executor_);
@@ -89,9 +89,9 @@ TEST_F(CircuitBreakerTest, WhatIsBeyondTheCapWaitsTheMostUrgentFirst) {
   bool deleted = false;
   breaker_->Delete({{1, 2, 3}}, [&](const StatusOr<Incarnation>& reply) { deleted = reply.ok(); });
   EXPECT_EQ(node_.held.size(), 2u);
-  const auto refused = Get();
+  const auto refused = Get(Lane::kBackground);
   ASSERT_TRUE(refused->has_value());
-  EXPECT_EQ((*refused)->code(), StatusCode::kUnavailable);
+  EXPECT_EQ((*refused)->code(), StatusCode::kResourceExhausted);  // it is not silent
   node_.Answer(Status());
   ASSERT_EQ(node_.held.size(), 2u);
   EXPECT_EQ(node_.held.back().first, Lane::kDemand);
@@ -103,6 +103,19 @@ TEST_F(CircuitBreakerTest, WhatIsBeyondTheCapWaitsTheMostUrgentFirst) {
   EXPECT_TRUE(demand->value().ok());
   EXPECT_TRUE(background->value().ok());
   EXPECT_TRUE(deleted);
+}
+
+TEST_F(CircuitBreakerTest, TheLeastUrgentIsNotKeptOutForEver) {
+  Get();
+  Get();
+  const auto background = Get(Lane::kBackground);
+  for (int i = 0; i < 10; ++i) {
+    Get();
+    node_.Answer(Status());
+  }
+  node_.Answer(Status());
+  node_.Answer(Status());
+  EXPECT_TRUE(background->has_value());
 }
 
 TEST_F(CircuitBreakerTest, AfterFailuresInARowNothingIsAskedButAProbe) {

@@ -87,6 +87,13 @@ TEST_F(PlacementTest, ASlowNodeGetsFewPages) {
   ExpectShares({{1, 8.0 / 9}, {2, 1.0 / 9}});  // enough to be measured again
 }
 
+TEST_F(PlacementTest, ANodeThatWasNotMeasuredIsNotTheFastest) {
+  AddNodes(3);
+  placement_.Find(1)->puts.Note(std::chrono::milliseconds(40));
+  placement_.Find(2)->puts.Note(std::chrono::milliseconds(40));
+  ExpectShares({{1, 1.0 / 3}, {2, 1.0 / 3}, {3, 1.0 / 3}});
+}
+
 TEST_F(PlacementTest, ANodeThatDoesNotAnswerComesLast) {
   AddNodes(2);
   placement_.Find(1)->answers = false;

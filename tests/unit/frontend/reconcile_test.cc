@@ -349,5 +349,31 @@ TEST(Reconcile, ARoutineComparisonKeepsToItsRateAndGivesWay) {
   EXPECT_TRUE(setup.front_end().reconciled());
 }
 
+// Of which nobody tells but its answers.
+TEST(Reconcile, ARoutineComparisonGivesWayToANodeThatAnswersAgain) {
+  FrontEndSetup setup({.compare_every = kEvery});
+  FrontEndClient client = setup.Open();
+  for (Offset offset = 0; offset < 1200; ++offset) {  // three pieces of a listing
+    setup.StoreOne(client, offset, Shrinking(offset));
+  }
+  const auto& comparisons = setup.front_end().counters().comparisons;
+  const uint64_t before = comparisons;
+  const Placement::Member& store = *setup.front_end().placement().Find(kStore);
+  store.answers = false;
+  setup.front_end().CompareWith(kStore);
+  setup.held_compressed.Hold(HeldNode::kInventory);
+  setup.executor.Advance(kEvery / 2 + std::chrono::seconds(1));
+  ASSERT_EQ(setup.held_compressed.held(), 1u);
+  store.answers = true;
+  setup.held_physical.Hold(HeldNode::kInventory);
+  setup.held_compressed.LetGo();
+  setup.executor.Advance(std::chrono::seconds(2));
+  EXPECT_EQ(setup.held_physical.held(), 1u);
+  EXPECT_EQ(comparisons, before);  // the compressor's was broken off
+  setup.held_physical.LetGo();
+  setup.executor.Advance(std::chrono::seconds(3));
+  EXPECT_GE(comparisons, before + 2);
+}
+
 }  // namespace
 }  // namespace vswap
