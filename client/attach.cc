@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "proto/grpc_glue.h"
+#include "services/common/silence.h"
 #include "services/common/thread_pool.h"
 #include "vswap/v1/frontend.grpc.pb.h"
 
@@ -37,9 +38,7 @@ Status CallPatiently(
     context.set_deadline(
         alone ? deadline : std::min(deadline, std::chrono::system_clock::now() + kAttemptMax));
     const Status status = FromGrpc(call(*stub, context, attempt));
-    const bool away =
-        status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
-    if (!away) {
+    if (!IsSilence(status)) {
       return status;
     }
     if (std::chrono::system_clock::now() + pause >= deadline) {

@@ -3,7 +3,7 @@
 #include <iterator>
 #include <utility>
 
-#include "services/cluster/silence.h"
+#include "services/common/silence.h"
 
 namespace vswap {
 namespace {

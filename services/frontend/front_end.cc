@@ -303,25 +303,18 @@ void FrontEnd::Compare(Comparison comparison) {
             });
 }
 
-void FrontEnd::CompareWith(NodeId node) {
-  MutexLock lock(mutex_);
-  std::erase_if(later_, [node](const Comparison& comparison) {
-    return !comparison.routine && comparison.nodes == std::vector<NodeId>{node};
-  });
-  later_.push_back({shards_.All(), {node}});
-  PostReconcileLater();
-}
+void FrontEnd::CompareWith(NodeId node) { CompareLater(node, /*routine=*/false); }
 
-// One that waits since an earlier turn keeps its place: all come to be the first.
-void FrontEnd::CompareInTurn(NodeId node) {
+// One that waits already keeps its place: all come to be the first.
+void FrontEnd::CompareLater(NodeId node, bool routine) {
   MutexLock lock(mutex_);
-  const auto waits = std::ranges::find_if(later_, [node](const Comparison& comparison) {
-    return comparison.routine && comparison.nodes == std::vector<NodeId>{node};
+  const auto waits = std::ranges::find_if(later_, [&](const Comparison& comparison) {
+    return comparison.routine == routine && comparison.nodes == std::vector<NodeId>{node};
   });
   if (waits != later_.end()) {
     waits->shards = shards_.All();
   } else {
-    later_.push_back({shards_.All(), {node}, /*routine=*/true});
+    later_.push_back({shards_.All(), {node}, routine});
   }
   PostReconcileLater();
 }
@@ -340,7 +333,7 @@ void FrontEnd::CompareNext(NodeId last) {
     }
     const NodeId node = next == members.end() ? 0 : (*next)->id;
     if (node != 0) {
-      CompareInTurn(node);
+      CompareLater(node, /*routine=*/true);
     }
     CompareNext(node);
   });

@@ -163,7 +163,7 @@ class FrontEnd {
   void ReconcileTaken();
   void ReconcileLater();
   void PostReconcileLater() REQUIRES(mutex_);
-  void CompareInTurn(NodeId node);
+  void CompareLater(NodeId node, bool routine);
   void Compare(Comparison comparison);
   // The node behind this one in turn, once its time has come.
   void CompareNext(NodeId last);
@@ -216,8 +216,9 @@ class FrontEnd {
   bool reconciling_ GUARDED_BY(mutex_) = false;
   bool routine_ GUARDED_BY(mutex_) = false;  // is what is under way
   bool reconciled_ GUARDED_BY(mutex_) = false;
-  std::vector<Comparison> later_ GUARDED_BY(mutex_);  // those that wait; the first comes next
-  bool waiting_ GUARDED_BY(mutex_) = false;           // for them
+  std::vector<Comparison> later_
+      GUARDED_BY(mutex_);  // in the order in which they came, but routine ones last
+  bool waiting_ GUARDED_BY(mutex_) = false;  // for them
   std::atomic<bool> serving_{false};
   std::atomic<bool> checking_{false};
 };

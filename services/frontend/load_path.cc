@@ -7,8 +7,8 @@
 #include <unordered_map>
 #include <utility>
 
-#include "services/cluster/silence.h"
 #include "services/common/mutex.h"
+#include "services/common/silence.h"
 
 namespace vswap {
 namespace {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "services/common/checksum.h"
+#include "services/frontend/pace.h"
 #include "services/frontend/set_io.h"
 
 namespace vswap {
@@ -51,7 +52,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     SetId to = 0;
     Version first_version = 0;
     TimePoint begun;
-    Duration a_page{};  // what each is to take at least, so that the rate is kept
+    Duration least{};  // that it takes, so that the rate is kept
     std::vector<Moving> pages;
     uint32_t copies_asked = 0;                // a bit each
     std::vector<size_t> put;                  // indices of the pages that were put
@@ -74,8 +75,6 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     }
     batch->to = *target;
     const uint64_t rate = options_.pages_per_second == nullptr ? 0 : options_.pages_per_second();
-    batch->a_page =
-        rate == 0 ? Duration() : Duration(std::chrono::seconds(1)) / static_cast<int64_t>(rate);
     size_t pages_max = options_.yields ? kYieldingPagesMax : kBatchPagesMax;
     if (rate != 0) {  // a second's worth at most, so that something more urgent need not wait
       pages_max = std::min<uint64_t>(pages_max, rate);
@@ -85,6 +84,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
       batch->pages.push_back({sources_.back(), nullptr, nullptr});
       sources_.pop_back();
     }
+    batch->least = TimeAt(rate, batch->pages.size());
     const auto first = Current().IssueVersions(static_cast<uint32_t>(batch->pages.size()));
     if (!first) {
       return EndBatch(*batch, 0);
@@ -225,7 +225,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     if (no_room_for_.contains(batch.from)) {
       LeaveSet(batch.from);
     }
-    Duration pause = batch.a_page * static_cast<int64_t>(batch.pages.size());
+    Duration pause = batch.least;
     if (options_.yields) {
       const Duration took = context_.clock.Now() - batch.begun;
       pause = std::max(pause, std::min(kYieldingRests * took, kYieldingRestMax));

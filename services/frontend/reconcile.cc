@@ -5,8 +5,9 @@
 #include <map>
 #include <utility>
 
-#include "services/cluster/silence.h"
+#include "services/common/silence.h"
 #include "services/frontend/load_path.h"
+#include "services/frontend/pace.h"
 #include "services/frontend/shard_table.h"
 
 namespace vswap {
@@ -62,9 +63,12 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
   // A shard whose log is out of reach holds it up for a while only.
   void EndNode() {
     nodes_.pop_back();
-    context_.executor.PostAfter(
-        kLooksMax, [self = shared_from_this(), parts = parts_] { self->EndAll(*parts); });
-    EndPart(*parts_);
+    const auto parts = parts_;  // the next node has others
+    EndPart(*parts);
+    if (!parts->over) {
+      context_.executor.PostAfter(kLooksMax,
+                                  [self = shared_from_this(), parts] { self->EndAll(*parts); });
+    }
   }
   void EndPart(Parts& parts) {
     if (--parts.left == 0) {
@@ -137,13 +141,9 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     const auto next = [self = shared_from_this(), cursor = reply.next_cursor] {
       self->List(cursor);
     };
-    const uint64_t rate = options_.records_per_second;
-    if (rate == 0) {
-      return context_.executor.Post(next);
-    }
-    const auto listed = static_cast<int64_t>(reply.names.size() + reply.damaged.size());
-    context_.executor.PostAfter(
-        Duration(std::chrono::seconds(1)) * listed / static_cast<int64_t>(rate), next);
+    const Duration pause =
+        TimeAt(options_.records_per_second, reply.names.size() + reply.damaged.size());
+    pause == Duration() ? context_.executor.Post(next) : context_.executor.PostAfter(pause, next);
   }
 
   // What was being deleted when it was listed is gone by now, and was no orphan.

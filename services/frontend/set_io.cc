@@ -2,8 +2,8 @@
 
 #include <memory>
 
-#include "services/cluster/silence.h"
 #include "services/common/mutex.h"
+#include "services/common/silence.h"
 
 namespace vswap {
 namespace {

@@ -178,6 +178,13 @@ class PageReplicas : public testing::Test {
     return {id, store ? Tier::kPhysical : Tier::kCompressed, "n" + std::to_string(id), id * 10,
             &nodes_.at(id)->cut};
   }
+  // At most so many pages a second; 0: as many as can be.
+  void Drain(NodeId id, uint64_t rate = 0) {
+    Placement::NodeInfo info = Info(id);
+    info.draining = true;
+    info.drain_rate = rate;
+    front_end_->placement().AddNode(info);
+  }
   CutNode& NodeAt(NodeId id) { return nodes_.at(id)->cut; }
   MemoryNode& MemoryAt(NodeId id) { return nodes_.at(id)->memory; }
   // All that the node kept is gone.
@@ -403,9 +410,7 @@ TEST_F(PageReplicas, OfANodeThatComesBackEmptyPagesAreMadeAnew) {
 
 TEST_F(PageReplicas, ANodeThatDrainsIsEmptied) {
   StorePages(1000, 1);
-  Placement::NodeInfo info = Info(2);
-  info.draining = true;
-  front_end_->placement().AddNode(info);
+  Drain(2);
   Run(std::chrono::seconds(3));
   EXPECT_TRUE(MemoryAt(2).Names().empty());
   ExpectCopies(1000, 2);
@@ -762,10 +767,7 @@ class FiveCompressors : public PageReplicas {
 
 TEST_F(FiveCompressors, ADrainKeepsToItsRateAndGivesWayToARebuild) {
   StorePages(5000, 1);
-  Placement::NodeInfo info = Info(2);
-  info.draining = true;
-  info.drain_rate = 100;
-  front_end_->placement().AddNode(info);
+  Drain(2, 100);
   EXPECT_EQ(front_end_->WaitsFor(), "");
   Run(std::chrono::seconds(5));
   EXPECT_GT(front_end_->counters().rebuilt, 0u);
@@ -786,9 +788,7 @@ TEST_F(PageReplicas, WhereNodesAreSlowPagesMoveSlowly) {
   for (NodeId id = 1; id <= kCompressors; ++id) {
     NodeAt(id).slow = &executor_;
   }
-  Placement::NodeInfo info = Info(2);
-  info.draining = true;
-  front_end_->placement().AddNode(info);
+  Drain(2);
   Run(std::chrono::seconds(3));
   // A batch of 128 takes 50 ms, and three times that is nothing moved.
   EXPECT_GT(front_end_->counters().rebuilt, 1000u);
@@ -799,9 +799,7 @@ TEST_F(PageReplicas, WhereNodesAreSlowPagesMoveSlowly) {
 TEST_F(PageReplicas, WithTooFewNodesADrainSaysWhatItWaitsFor) {
   StorePages(100, 1);
   for (const NodeId id : {2u, 3u, 4u}) {
-    Placement::NodeInfo info = Info(id);
-    info.draining = true;
-    front_end_->placement().AddNode(info);
+    Drain(id);
   }
   Run(std::chrono::seconds(5));
   EXPECT_NE(front_end_->WaitsFor().find("nodes: there are too few"), std::string::npos);

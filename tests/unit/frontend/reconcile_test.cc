@@ -187,20 +187,27 @@ TEST(Reconcile, WhatAStoreHasPutIsNoOrphanBeforeItIsLogged) {
   EXPECT_EQ(setup.LoadOne(client, 1), Shrinking(1));
 }
 
+// Pages 1 and 2 on their way to the store, whose put meets the fault. Whether the move has ended.
+std::shared_ptr<bool> MoveTwo(FrontEndSetup& setup, FrontEndClient& client, Fault fault) {
+  setup.Store(client, {{1, Shrinking(1)}, {2, Shrinking(2)}});
+  setup.faults.Watch();
+  setup.faults.Inject(1, fault);  // after the get: the put
+  const auto moved = std::make_shared<bool>(false);
+  setup.front_end().MoveAll(Tier::kCompressed, Tier::kPhysical,
+                            [moved](uint64_t) { *moved = true; });
+  return moved;
+}
+
 TEST(Reconcile, WhatIsBeingMovedIsNoOrphan) {
   FrontEndSetup setup;
   FrontEndClient client = setup.Open();
-  setup.Store(client, {{1, Shrinking(1)}, {2, Shrinking(2)}});
-  setup.faults.Watch();
-  setup.faults.Inject(1, Fault::kHoldAfter);  // after the get: the put
-  bool moved = false;
-  setup.front_end().MoveAll(Tier::kCompressed, Tier::kPhysical, [&](uint64_t) { moved = true; });
+  const auto moved = MoveTwo(setup, client, Fault::kHoldAfter);
   setup.executor.RunReady();
   EXPECT_EQ(setup.physical.Names().size(), 2u);
   EXPECT_EQ(CompareWith(setup, kStore), 0u);
   setup.faults.LetGo();
   setup.executor.RunReady();
-  ASSERT_TRUE(moved);
+  ASSERT_TRUE(*moved);
   EXPECT_TRUE(setup.compressed.Names().empty());
   EXPECT_EQ(CompareWith(setup, kStore), 0u);
   EXPECT_EQ(setup.LoadOne(client, 1), Shrinking(1));
@@ -210,13 +217,9 @@ TEST(Reconcile, WhatIsBeingMovedIsNoOrphan) {
 TEST(Reconcile, ALatePutOfAMoveThatHasFailedIsAnOrphan) {
   FrontEndSetup setup;
   FrontEndClient client = setup.Open();
-  setup.Store(client, {{1, Shrinking(1)}, {2, Shrinking(2)}});
-  setup.faults.Watch();
-  setup.faults.Inject(1, Fault::kFailThenEffect);
-  bool moved = false;
-  setup.front_end().MoveAll(Tier::kCompressed, Tier::kPhysical, [&](uint64_t) { moved = true; });
+  const auto moved = MoveTwo(setup, client, Fault::kFailThenEffect);
   setup.executor.Advance(std::chrono::seconds(1));
-  ASSERT_TRUE(moved);
+  ASSERT_TRUE(*moved);
   setup.faults.LetGo();
   EXPECT_EQ(setup.physical.Names().size(), 2u);
   EXPECT_EQ(CompareWith(setup, kStore), 2u);
@@ -315,12 +318,17 @@ TEST(Reconcile, EachNodeHasItsTurnHoweverShortTheTime) {
   EXPECT_EQ(setup.front_end().counters().pages_marked_lost, 2u);
 }
 
+// As many pages of the compressor as three pieces of a listing hold.
+void StoreThreePieces(FrontEndSetup& setup, FrontEndClient& client) {
+  for (Offset offset = 0; offset < 1200; ++offset) {
+    setup.StoreOne(client, offset, Shrinking(offset));
+  }
+}
+
 TEST(Reconcile, ARoutineComparisonKeepsToItsRateAndGivesWay) {
   FrontEndSetup setup({.compare_every = kEvery});
   FrontEndClient client = setup.Open();
-  for (Offset offset = 0; offset < 1200; ++offset) {  // three pieces of a listing
-    setup.StoreOne(client, offset, Shrinking(offset));
-  }
+  StoreThreePieces(setup, client);
   const auto& comparisons = setup.front_end().counters().comparisons;
   setup.held_compressed.Hold(HeldNode::kInventory);
   setup.executor.Advance(kEvery / 2 + std::chrono::seconds(1));
@@ -353,9 +361,7 @@ TEST(Reconcile, ARoutineComparisonKeepsToItsRateAndGivesWay) {
 TEST(Reconcile, ARoutineComparisonGivesWayToANodeThatAnswersAgain) {
   FrontEndSetup setup({.compare_every = kEvery});
   FrontEndClient client = setup.Open();
-  for (Offset offset = 0; offset < 1200; ++offset) {  // three pieces of a listing
-    setup.StoreOne(client, offset, Shrinking(offset));
-  }
+  StoreThreePieces(setup, client);
   const auto& comparisons = setup.front_end().counters().comparisons;
   const uint64_t before = comparisons;
   const Placement::Member& store = *setup.front_end().placement().Find(kStore);
