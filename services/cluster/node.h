@@ -1,12 +1,12 @@
 #pragma once
 
-#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "services/common/fill.h"
 #include "services/common/ids.h"
 #include "services/common/page.h"
 #include "services/common/status.h"
@@ -93,13 +93,9 @@ struct NodeStatistics {
   uint64_t background_errors = 0;  // since its start: of its storage engine
 };
 
-// The part of a node's limits that is taken, 0..1; 0 where it has none.
 inline double FillOf(const NodeStatistics& statistics) {
-  const auto part = [](uint64_t taken, uint64_t limit) {
-    return limit == 0 ? 0 : static_cast<double>(taken) / static_cast<double>(limit);
-  };
-  return std::max(part(statistics.pages, statistics.pages_capacity),
-                  part(statistics.occupied_bytes, statistics.capacity_bytes));
+  return FillOf(statistics.pages, statistics.pages_capacity, statistics.occupied_bytes,
+                statistics.capacity_bytes);
 }
 
 template <typename T>
