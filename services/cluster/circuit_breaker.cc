@@ -135,12 +135,20 @@ void CircuitBreaker::Delete(std::vector<PageName> names, Callback<Incarnation> d
       std::move(done));
 }
 
-void CircuitBreaker::Inventory(std::string cursor, uint32_t limit, bool verify,
-                               Callback<InventoryReply> done) {
+void CircuitBreaker::Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) {
   Submit<InventoryReply>(
       Lane::kBackground,
-      [this, cursor = std::move(cursor), limit, verify](Callback<InventoryReply> answered) mutable {
-        node_.Inventory(std::move(cursor), limit, verify, std::move(answered));
+      [this, cursor = std::move(cursor), limit](Callback<InventoryReply> answered) mutable {
+        node_.Inventory(std::move(cursor), limit, std::move(answered));
+      },
+      std::move(done));
+}
+
+void CircuitBreaker::Verify(std::vector<PageName> names, Callback<VerifyReply> done) {
+  Submit<VerifyReply>(
+      Lane::kBackground,
+      [this, names = std::move(names)](Callback<VerifyReply> answered) mutable {
+        node_.Verify(std::move(names), std::move(answered));
       },
       std::move(done));
 }

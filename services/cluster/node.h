@@ -3,7 +3,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "services/common/fill.h"
@@ -64,21 +63,23 @@ struct GetReply {
 
 struct InventoryReply {
   Incarnation incarnation = 0;
-  std::vector<PageName> names;         // where verified, of sound records only
-  std::string next_cursor;             // empty: the end
-  std::vector<PageName> damaged = {};  // where verified: the others
+  std::vector<PageName> names;
+  std::string next_cursor;  // empty: the end
 };
 
-// Takes from a listing what `got`, the answer to a Get of all its names, says of them.
-inline void TakeVerified(const GetReply& got, InventoryReply* listed) {
-  for (size_t i = 0; const PageName& name : std::exchange(listed->names, {})) {
-    const PageCode code = got.pages[i++].code;
-    if (code == PageCode::kOk) {
-      listed->names.push_back(name);
-    } else if (code == PageCode::kCorrupt) {
-      listed->damaged.push_back(name);
-    }
+struct VerifyReply {
+  Incarnation incarnation = 0;
+  std::vector<PageCode> codes;  // kOk, kNotFound, kCorrupt; as many as asked, in order
+};
+
+// What a Get says of its pages.
+inline VerifyReply ToVerified(const GetReply& got) {
+  VerifyReply reply{got.incarnation, {}};
+  reply.codes.reserve(got.pages.size());
+  for (const GotPage& page : got.pages) {
+    reply.codes.push_back(page.code);
   }
+  return reply;
 }
 
 struct NodeStatistics {
@@ -108,7 +109,8 @@ using Callback = std::function<void(StatusOr<T>)>;
 // bodies (tests). Thread-safe. Every callback runs exactly once, on any thread, possibly within the
 // call; the node holds no lock while it runs. An error status means the call's effect is unknown
 // (Put, Delete) or absent (the others): the caller retries with the same names, which is harmless.
-// Batches hold 1..512 pages, a duplicate-free list of names.
+// Batches hold 1..512 pages, a duplicate-free list of names. Verify and Inventory are of the
+// background lane.
 class Node {
  public:
   virtual ~Node() = default;
@@ -118,11 +120,11 @@ class Node {
   // Names that are not held are no error. When it has answered, the pages are gone, also after a
   // crash.
   virtual void Delete(std::vector<PageName> names, Callback<Incarnation> done) = 0;
-  // Every record that exists during the whole listing is listed; `limit` 1..4096. With `verify`
-  // each record's checksum is checked, and damage counted, as by Get; then at most 512 are listed
-  // at a time.
-  virtual void Inventory(std::string cursor, uint32_t limit, bool verify,
-                         Callback<InventoryReply> done) = 0;
+  // Every record that exists during the whole listing is listed, sound or not; `limit` 1..4096.
+  virtual void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) = 0;
+  // Checks each record, and counts damage, as Get does. UNIMPLEMENTED: a process of an earlier
+  // version, which cannot.
+  virtual void Verify(std::vector<PageName> names, Callback<VerifyReply> done) = 0;
   virtual void Statistics(Callback<NodeStatistics> done) = 0;
 };
 

@@ -24,7 +24,10 @@ class HeldCalls : public Node {
   void Delete(std::vector<PageName>, Callback<Incarnation> done) override {
     Hold(Lane::kBackground, std::move(done));
   }
-  void Inventory(std::string, uint32_t, bool, Callback<InventoryReply> done) override {
+  void Inventory(std::string, uint32_t, Callback<InventoryReply> done) override {
+    Hold(Lane::kBackground, std::move(done));
+  }
+  void Verify(std::vector<PageName>, Callback<VerifyReply> done) override {
     Hold(Lane::kBackground, std::move(done));
   }
   void Statistics(Callback<NodeStatistics> done) override {

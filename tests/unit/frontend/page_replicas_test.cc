@@ -53,12 +53,14 @@ class CutNode : public Node {
     }
     cut ? Fail(done) : node_.Delete(std::move(names), std::move(done));
   }
-  void Inventory(std::string cursor, uint32_t limit, bool verify,
-                 Callback<InventoryReply> done) override {
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
     if (passed_by) {
       return done(InventoryReply{incarnation, {}, ""});
     }
-    cut ? Fail(done) : node_.Inventory(std::move(cursor), limit, verify, std::move(done));
+    cut || unlisted ? Fail(done) : node_.Inventory(std::move(cursor), limit, std::move(done));
+  }
+  void Verify(std::vector<PageName> names, Callback<VerifyReply> done) override {
+    cut ? Fail(done) : node_.Verify(std::move(names), std::move(done));
   }
   void Statistics(Callback<NodeStatistics> done) override {
     cut ? Fail(done) : node_.Statistics(std::move(done));
@@ -72,6 +74,7 @@ class CutNode : public Node {
   }
   const Incarnation incarnation;
   bool cut = false;
+  bool unlisted = false;     // listings fail, and nothing else
   bool passed_by = false;    // all that it has was put behind its listings
   bool stopped = false;      // for gets only
   bool strange = false;      // another incarnation, which knows nothing, answers deletes
