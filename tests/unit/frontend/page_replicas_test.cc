@@ -763,6 +763,22 @@ TEST_F(ComparedNowAndThen, ANodeThatWasAwayIsComparedOnceItAnswers) {
   ExpectCopies(100, 2);
 }
 
+// It answers otherwise, so that its comparison is tried all the time.
+TEST_F(ComparedNowAndThen, ANodeThatCannotBeListedDoesNotKeepTheOthersFromTheirTurn) {
+  StorePages(100, 1);
+  NodeAt(2).unlisted = true;
+  front_end_->CompareWith(2);
+  Run(std::chrono::seconds(5));
+  const size_t damaged = Damage(3);
+  Run(kEvery + std::chrono::seconds(10));
+  EXPECT_EQ(front_end_->counters().repaired, damaged);
+  EXPECT_FALSE(front_end_->reconciled());
+  NodeAt(2).unlisted = false;
+  Run(std::chrono::seconds(10));
+  EXPECT_TRUE(front_end_->reconciled());
+  ExpectCopies(100, 2);
+}
+
 class FiveCompressors : public PageReplicas {
  protected:
   FiveCompressors() : PageReplicas({.compressors = 5}) {}
