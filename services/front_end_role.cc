@@ -36,7 +36,7 @@ class NodeDirectory : public LogNodes {
   // The way to the node; made, or led to another address where that changed. Null where this
   // record or a later one is known. `registered`: it has registered since, and not only a drain of
   // it was changed.
-  Node* Take(const v1::NodeRecord& record, uint64_t revision, bool* registered) {
+  CircuitBreaker* Take(const v1::NodeRecord& record, uint64_t revision, bool* registered) {
     MutexLock lock(mutex_);
     uint64_t& known = revisions_[record.node()];
     if (revision <= known) {
@@ -45,7 +45,7 @@ class NodeDirectory : public LogNodes {
     known = revision;
     auto& way = ways_[record.node()];
     if (way == nullptr) {
-      way = std::make_unique<Way>(record.address(), clock_);
+      way = std::make_unique<Way>(record.address(), record.name(), clock_);
     }
     way->member.SetAddress(record.address());
     v1::NodeRecord& before = records_[record.node()];
@@ -78,8 +78,8 @@ class NodeDirectory : public LogNodes {
 
  private:
   struct Way {
-    Way(const std::string& address, const Clock& clock)
-        : member(address), breaker(member, {}, clock) {}
+    Way(const std::string& address, const std::string& name, const Clock& clock)
+        : member(address), breaker(member, {.name = name}, clock) {}
     RemoteMember member;
     CircuitBreaker breaker;
   };
@@ -213,14 +213,15 @@ class FrontEndRole : public Role {
         continue;
       }
       bool registered = false;
-      if (Node* const node = nodes_.Take(record, entry.revision, &registered)) {
+      if (CircuitBreaker* const node = nodes_.Take(record, entry.revision, &registered)) {
         placement.AddNode({.id = record.node(),
                            .tier = static_cast<Tier>(record.tier()),
                            .name = record.name(),
                            .incarnation = record.incarnation(),
                            .node = node,
                            .draining = IsDraining(record),
-                           .drain_rate = record.drain_pages_per_second()});
+                           .drain_rate = record.drain_pages_per_second(),
+                           .circuit = &node->counters()});
         if (registered) {
           changed.push_back(record.node());
         }

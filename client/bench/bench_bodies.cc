@@ -34,8 +34,12 @@ void CountingNode::Delete(std::vector<PageName> names, Callback<Incarnation> don
   done(kIncarnation);
 }
 
-void CountingNode::Inventory(std::string, uint32_t, bool, Callback<InventoryReply> done) {
+void CountingNode::Inventory(std::string, uint32_t, Callback<InventoryReply> done) {
   done(InventoryReply{kIncarnation, {}, ""});
+}
+
+void CountingNode::Verify(std::vector<PageName> names, Callback<VerifyReply> done) {
+  done(VerifyReply{kIncarnation, std::vector<PageCode>(names.size(), PageCode::kOk)});
 }
 
 void CountingNode::Statistics(Callback<NodeStatistics> done) {

@@ -8,6 +8,7 @@
 
 #include "client/ctl/table.h"
 #include "proto/space_status.h"
+#include "services/common/fill.h"
 
 namespace vswap {
 namespace {
@@ -19,13 +20,9 @@ const v1::NodeStatus* StatusOf(const v1::GetClusterResponse& cluster, uint32_t n
   return it == cluster.statuses().end() ? nullptr : &*it;
 }
 
-// The part of a node's limits that is taken, 0..1.
 double FillOf(const v1::NodeStatus& node) {
-  const auto part = [](uint64_t taken, uint64_t limit) {
-    return limit == 0 ? 0 : static_cast<double>(taken) / static_cast<double>(limit);
-  };
-  return std::max(part(node.pages(), node.pages_capacity()),
-                  part(node.occupied_bytes(), node.capacity_bytes()));
+  return vswap::FillOf(node.pages(), node.pages_capacity(), node.occupied_bytes(),
+                       node.capacity_bytes());
 }
 
 const char* StateOf(const v1::NodeRecord& node, const v1::NodeStatus* status) {

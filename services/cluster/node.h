@@ -1,12 +1,11 @@
 #pragma once
 
-#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "services/common/fill.h"
 #include "services/common/ids.h"
 #include "services/common/page.h"
 #include "services/common/status.h"
@@ -64,21 +63,23 @@ struct GetReply {
 
 struct InventoryReply {
   Incarnation incarnation = 0;
-  std::vector<PageName> names;         // where verified, of sound records only
-  std::string next_cursor;             // empty: the end
-  std::vector<PageName> damaged = {};  // where verified: the others
+  std::vector<PageName> names;
+  std::string next_cursor;  // empty: the end
 };
 
-// Takes from a listing what `got`, the answer to a Get of all its names, says of them.
-inline void TakeVerified(const GetReply& got, InventoryReply* listed) {
-  for (size_t i = 0; const PageName& name : std::exchange(listed->names, {})) {
-    const PageCode code = got.pages[i++].code;
-    if (code == PageCode::kOk) {
-      listed->names.push_back(name);
-    } else if (code == PageCode::kCorrupt) {
-      listed->damaged.push_back(name);
-    }
+struct VerifyReply {
+  Incarnation incarnation = 0;
+  std::vector<PageCode> codes;  // kOk, kNotFound, kCorrupt; as many as asked, in order
+};
+
+// What a Get says of its pages.
+inline VerifyReply ToVerified(const GetReply& got) {
+  VerifyReply reply{got.incarnation, {}};
+  reply.codes.reserve(got.pages.size());
+  for (const GotPage& page : got.pages) {
+    reply.codes.push_back(page.code);
   }
+  return reply;
 }
 
 struct NodeStatistics {
@@ -93,13 +94,9 @@ struct NodeStatistics {
   uint64_t background_errors = 0;  // since its start: of its storage engine
 };
 
-// The part of a node's limits that is taken, 0..1; 0 where it has none.
 inline double FillOf(const NodeStatistics& statistics) {
-  const auto part = [](uint64_t taken, uint64_t limit) {
-    return limit == 0 ? 0 : static_cast<double>(taken) / static_cast<double>(limit);
-  };
-  return std::max(part(statistics.pages, statistics.pages_capacity),
-                  part(statistics.occupied_bytes, statistics.capacity_bytes));
+  return FillOf(statistics.pages, statistics.pages_capacity, statistics.occupied_bytes,
+                statistics.capacity_bytes);
 }
 
 template <typename T>
@@ -112,7 +109,8 @@ using Callback = std::function<void(StatusOr<T>)>;
 // bodies (tests). Thread-safe. Every callback runs exactly once, on any thread, possibly within the
 // call; the node holds no lock while it runs. An error status means the call's effect is unknown
 // (Put, Delete) or absent (the others): the caller retries with the same names, which is harmless.
-// Batches hold 1..512 pages, a duplicate-free list of names.
+// Batches hold 1..512 pages, a duplicate-free list of names. Verify and Inventory are of the
+// background lane.
 class Node {
  public:
   virtual ~Node() = default;
@@ -122,11 +120,11 @@ class Node {
   // Names that are not held are no error. When it has answered, the pages are gone, also after a
   // crash.
   virtual void Delete(std::vector<PageName> names, Callback<Incarnation> done) = 0;
-  // Every record that exists during the whole listing is listed; `limit` 1..4096. With `verify`
-  // each record's checksum is checked, and damage counted, as by Get; then at most 512 are listed
-  // at a time.
-  virtual void Inventory(std::string cursor, uint32_t limit, bool verify,
-                         Callback<InventoryReply> done) = 0;
+  // Every record that exists during the whole listing is listed, sound or not; `limit` 1..4096.
+  virtual void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) = 0;
+  // Checks each record, and counts damage, as Get does. UNIMPLEMENTED: a process of an earlier
+  // version, which cannot.
+  virtual void Verify(std::vector<PageName> names, Callback<VerifyReply> done) = 0;
   virtual void Statistics(Callback<NodeStatistics> done) = 0;
 };
 

@@ -87,13 +87,30 @@ NodeService::Reactor* NodeService::Inventory(Context* context, const v1::Invento
     reactor->Finish(ToGrpc(status));
     return reactor;
   }
-  node_.Inventory(request->cursor(), request->limit(), request->verify(),
+  node_.Inventory(request->cursor(), request->limit(),
                   [reactor, response](const StatusOr<InventoryReply>& reply) {
                     if (reply.ok()) {
                       *response = ToResponse(*reply);
                     }
                     reactor->Finish(ToGrpc(reply.status()));
                   });
+  return reactor;
+}
+
+NodeService::Reactor* NodeService::Verify(Context* context, const v1::VerifyRequest* request,
+                                          v1::VerifyResponse* response) {
+  Reactor* reactor = context->DefaultReactor();
+  StatusOr<std::vector<PageName>> names = ToNames(request->names());
+  if (!names.ok()) {
+    reactor->Finish(ToGrpc(names.status()));
+    return reactor;
+  }
+  node_.Verify(*std::move(names), [reactor, response](const StatusOr<VerifyReply>& reply) {
+    if (reply.ok()) {
+      *response = ToResponse(*reply);
+    }
+    reactor->Finish(ToGrpc(reply.status()));
+  });
   return reactor;
 }
 

@@ -22,6 +22,8 @@ class NodeService : public v1::NodeService::CallbackService {
                   v1::DeleteResponse* response) override;
   Reactor* Inventory(Context* context, const v1::InventoryRequest* request,
                      v1::InventoryResponse* response) override;
+  Reactor* Verify(Context* context, const v1::VerifyRequest* request,
+                  v1::VerifyResponse* response) override;
   Reactor* Statistics(Context* context, const v1::StatisticsRequest* request,
                       v1::StatisticsResponse* response) override;
 

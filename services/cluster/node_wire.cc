@@ -223,9 +223,6 @@ v1::InventoryResponse ToResponse(const InventoryReply& reply) {
   for (const PageName& name : reply.names) {
     FillName(name, response.add_names());
   }
-  for (const PageName& name : reply.damaged) {
-    FillName(name, response.add_damaged());
-  }
   return response;
 }
 
@@ -234,8 +231,25 @@ InventoryReply ToReply(const v1::InventoryResponse& response) {
   for (const v1::PageName& name : response.names()) {
     reply.names.push_back(ToName(name));
   }
-  for (const v1::PageName& name : response.damaged()) {
-    reply.damaged.push_back(ToName(name));
+  return reply;
+}
+
+v1::VerifyResponse ToResponse(const VerifyReply& reply) {
+  v1::VerifyResponse response;
+  response.set_incarnation(reply.incarnation);
+  for (const PageCode code : reply.codes) {
+    response.mutable_codes()->push_back(static_cast<char>(code));
+  }
+  return response;
+}
+
+StatusOr<VerifyReply> ToReply(const v1::VerifyResponse& response, size_t pages) {
+  if (response.codes().size() != pages) {
+    return BadAnswer("codes");
+  }
+  VerifyReply reply{response.incarnation(), {}};
+  for (const char code : response.codes()) {
+    reply.codes.push_back(static_cast<PageCode>(code));
   }
   return reply;
 }

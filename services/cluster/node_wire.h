@@ -32,6 +32,10 @@ StatusOr<GetReply> ToReply(const v1::GetResponse& response, const std::vector<Pa
 v1::InventoryResponse ToResponse(const InventoryReply& reply);
 InventoryReply ToReply(const v1::InventoryResponse& response);
 
+v1::VerifyResponse ToResponse(const VerifyReply& reply);
+// As many codes as `pages` were asked for.
+StatusOr<VerifyReply> ToReply(const v1::VerifyResponse& response, size_t pages);
+
 v1::WriteRequest ToRequest(const LogWrite& write);
 LogWrite ToLogWrite(const v1::WriteRequest& request);
 v1::SealResponse ToResponse(const LogEnd& end);

@@ -57,10 +57,14 @@ void RemoteMember::Delete(std::vector<PageName> names, Callback<Incarnation> don
   end->node.Delete(std::move(names), Holding(end, std::move(done)));
 }
 
-void RemoteMember::Inventory(std::string cursor, uint32_t limit, bool verify,
-                             Callback<InventoryReply> done) {
+void RemoteMember::Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) {
   const auto end = Now();
-  end->node.Inventory(std::move(cursor), limit, verify, Holding(end, std::move(done)));
+  end->node.Inventory(std::move(cursor), limit, Holding(end, std::move(done)));
+}
+
+void RemoteMember::Verify(std::vector<PageName> names, Callback<VerifyReply> done) {
+  const auto end = Now();
+  end->node.Verify(std::move(names), Holding(end, std::move(done)));
 }
 
 void RemoteMember::Statistics(Callback<NodeStatistics> done) {

@@ -95,12 +95,10 @@ void RemoteNode::Delete(std::vector<PageName> names, Callback<Incarnation> done)
       });
 }
 
-void RemoteNode::Inventory(std::string cursor, uint32_t limit, bool verify,
-                           Callback<InventoryReply> done) {
+void RemoteNode::Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) {
   v1::InventoryRequest request;
   request.set_cursor(std::move(cursor));
   request.set_limit(limit);
-  request.set_verify(verify);
   Send<NodeAsync, v1::InventoryRequest, v1::InventoryResponse>(
       stub_->async(), &NodeAsync::Inventory, std::move(request), options_,
       [done = std::move(done)](const Status& status, const v1::InventoryResponse& response) {
@@ -108,6 +106,19 @@ void RemoteNode::Inventory(std::string cursor, uint32_t limit, bool verify,
           return done(status);
         }
         done(ToReply(response));
+      });
+}
+
+void RemoteNode::Verify(std::vector<PageName> names, Callback<VerifyReply> done) {
+  v1::VerifyRequest request;
+  for (const PageName& name : names) {
+    FillName(name, request.add_names());
+  }
+  Send<NodeAsync, v1::VerifyRequest, v1::VerifyResponse>(
+      stub_->async(), &NodeAsync::Verify, std::move(request), options_,
+      [count = names.size(), done = std::move(done)](const Status& status,
+                                                     const v1::VerifyResponse& response) {
+        done(status.ok() ? ToReply(response, count) : StatusOr<VerifyReply>(status));
       });
 }
 

@@ -29,8 +29,8 @@ class RemoteNode : public Node {
   void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override;
   void Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) override;
   void Delete(std::vector<PageName> names, Callback<Incarnation> done) override;
-  void Inventory(std::string cursor, uint32_t limit, bool verify,
-                 Callback<InventoryReply> done) override;
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override;
+  void Verify(std::vector<PageName> names, Callback<VerifyReply> done) override;
   void Statistics(Callback<NodeStatistics> done) override;
 
  private:

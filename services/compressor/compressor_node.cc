@@ -153,8 +153,7 @@ void CompressorNode::Delete(std::vector<PageName> names, Callback<Incarnation> d
       [work, names = std::move(names), done = std::move(done)] { work(names, done); });
 }
 
-void CompressorNode::Inventory(std::string cursor, uint32_t limit, bool verify,
-                               Callback<InventoryReply> done) {
+void CompressorNode::Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) {
   if (limit == 0 || limit > kInventoryNamesMax) {
     done(InvalidField("limit", std::to_string(limit), "1.." + std::to_string(kInventoryNamesMax)));
     return;
@@ -165,21 +164,20 @@ void CompressorNode::Inventory(std::string cursor, uint32_t limit, bool verify,
     return;
   }
   std::memcpy(&slot, cursor.data(), cursor.size());
-  if (verify) {
-    limit = static_cast<uint32_t>(std::min<size_t>(limit, kBatchPagesMax));
-  }
   InventoryReply reply{arena_.incarnation(), {}, {}};
   if (const auto next = arena_.List(slot, limit, reply.names)) {
     reply.next_cursor.assign(reinterpret_cast<const char*>(&*next), sizeof(*next));
   }
-  if (!verify) {
-    done(std::move(reply));
+  done(std::move(reply));
+}
+
+void CompressorNode::Verify(std::vector<PageName> names, Callback<VerifyReply> done) {
+  if (const Status valid = ValidateBatch(names); !valid.ok()) {
+    done(valid);
     return;
   }
-  executor_.Dispatch([this, reply = std::move(reply), done = std::move(done)]() mutable {
-    TakeVerified(DoGet(reply.names), &reply);
-    done(std::move(reply));
-  });
+  executor_.Dispatch(
+      [this, names = std::move(names), done = std::move(done)] { done(ToVerified(DoGet(names))); });
 }
 
 void CompressorNode::Statistics(Callback<NodeStatistics> done) {

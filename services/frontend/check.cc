@@ -192,7 +192,7 @@ class CheckJob : public std::enable_shared_from_this<CheckJob> {
   }
 
   void List(const std::string& cursor) {
-    Node().node->Inventory(cursor, kInventoryNames, /*verify=*/false,
+    Node().node->Inventory(cursor, kInventoryNames,
                            [self = shared_from_this()](StatusOr<InventoryReply> reply) {
                              self->OnInventory(std::move(reply));
                            });

@@ -246,7 +246,7 @@ void FrontEnd::ReconcileLater() {
     }
     std::erase_if(later_, [](const Comparison& comparison) { return comparison.shards.empty(); });
     auto it = std::ranges::find_if(
-        later_, [this](const Comparison& c) { return !c.routine && MayBegin(c); });
+        later_, [this](const Comparison& c) { return c.urgent() && MayBegin(c); });
     if (it == later_.end()) {
       it = std::ranges::find_if(later_, [this](const Comparison& c) { return MayBegin(c); });
     }
@@ -279,24 +279,26 @@ bool FrontEnd::MayBegin(const Comparison& comparison) const {
 bool FrontEnd::HasUrgent() const {
   MutexLock lock(mutex_);
   return !taken_.empty() || std::ranges::any_of(later_, [this](const Comparison& comparison) {
-    return !comparison.routine && MayBegin(comparison);
+    return comparison.urgent() && MayBegin(comparison);
   });
 }
 
 void FrontEnd::Compare(Comparison comparison) {
   ReconcileOptions options;
-  if (comparison.routine) {
-    options = {.verify = true,
+  if (!comparison.urgent()) {
+    options = {.verify = comparison.routine,
                .records_per_second = options_.redundancy.pages_per_second,
                .gives_way = [this] { return HasUrgent(); }};
   }
   Reconcile(context_, comparison.shards, comparison.nodes, std::move(options),
-            [this, comparison](std::vector<NodeId> skipped) {
+            [this, comparison](const std::vector<NodeId>& skipped) {
               {
                 MutexLock lock(mutex_);
                 reconciling_ = false;
-                if (!skipped.empty()) {
-                  later_.push_back({comparison.shards, std::move(skipped), comparison.routine});
+                // Who has found as much as can be repaired has not failed.
+                const int failures = comparison.failures + (repairs_.full() ? 0 : 1);
+                for (const NodeId node : skipped) {  // each waits until it answers
+                  later_.push_back({comparison.shards, {node}, comparison.routine, failures});
                 }
               }
               ReconcileTaken();
@@ -313,6 +315,7 @@ void FrontEnd::CompareLater(NodeId node, bool routine) {
   });
   if (waits != later_.end()) {
     waits->shards = shards_.All();
+    waits->failures = 0;
   } else {
     later_.push_back({shards_.All(), {node}, routine});
   }

@@ -154,11 +154,17 @@ class FrontEnd {
                  std::function<void(Status)> done);
   void OnStarted(const Status& status, const std::function<void(Status)>& done);
   void OnTaken(const std::shared_ptr<Shard>& shard);
+  // A node that answers but cannot be compared so often holds up no others any more.
+  static constexpr int kUrgentTries = 2;
   // Of tables with nodes.
   struct Comparison {
     std::vector<std::shared_ptr<Shard>> shards;
     std::vector<NodeId> nodes;
-    bool routine = false;  // nothing has happened: it is slow, looks for damage, and gives way
+    bool routine = false;  // nothing has happened: it looks for damage
+    int failures = 0;      // in a row
+
+    // The others are slow, and give way to these.
+    bool urgent() const { return !routine && failures < kUrgentTries; }
   };
   void ReconcileTaken();
   void ReconcileLater();
@@ -169,7 +175,7 @@ class FrontEnd {
   void CompareNext(NodeId last);
   bool Answers(const Comparison& comparison) const;
   bool MayBegin(const Comparison& comparison) const;
-  // Whether there is something that a routine comparison gives way to.
+  // Whether there is something that other comparisons give way to.
   bool HasUrgent() const;
   // Before a shard is served.
   void Prepare(const Shard& shard, std::function<void(Status)> done);
@@ -217,7 +223,7 @@ class FrontEnd {
   bool routine_ GUARDED_BY(mutex_) = false;  // is what is under way
   bool reconciled_ GUARDED_BY(mutex_) = false;
   std::vector<Comparison> later_
-      GUARDED_BY(mutex_);  // in the order in which they came, but routine ones last
+      GUARDED_BY(mutex_);  // in the order in which they came, but urgent ones first
   bool waiting_ GUARDED_BY(mutex_) = false;  // for them
   std::atomic<bool> serving_{false};
   std::atomic<bool> checking_{false};

@@ -3,6 +3,7 @@
 #include <prometheus/metric_family.h>
 
 #include "proto/space_status.h"
+#include "services/cluster/circuit_breaker.h"
 #include "services/frontend/status_report.h"
 
 namespace vswap {
@@ -196,13 +197,46 @@ constexpr NodeRow kNodeGauges[] = {
      &v1::NodeStatus::background_errors},
 };
 
+Labels NodeLabels(const std::string& name, Tier tier) {
+  return {{"node", name}, {"tier", tier == Tier::kCompressed ? "compressed" : "physical"}};
+}
+
 void AddNodes(const v1::GetStatusResponse& report, Families& families) {
   for (const NodeRow& row : kNodeGauges) {
     for (const v1::NodeStatus& node : report.nodes()) {
-      families.AddGauge(row.name, row.help,
-                        {{"node", node.name()},
-                         {"tier", node.tier() == v1::TIER_COMPRESSED ? "compressed" : "physical"}},
+      families.AddGauge(row.name, row.help, NodeLabels(node.name(), static_cast<Tier>(node.tier())),
                         (node.*row.value)());
+    }
+  }
+}
+
+// Of each node that has one.
+void AddCircuits(const Placement& placement, Families& families) {
+  struct Circuit {
+    Labels labels;
+    const CircuitCounters& counters;
+  };
+  std::vector<Circuit> circuits;
+  for (const Placement::Member* member : placement.Members()) {
+    if (member->circuit != nullptr) {
+      circuits.push_back({NodeLabels(member->name, member->tier), *member->circuit});
+    }
+  }
+  for (const Circuit& circuit : circuits) {
+    families.AddGauge("vswap_node_circuit_open",
+                      "1 while this front-end asks a node nothing since it does not answer.",
+                      circuit.labels, circuit.counters.open ? 1 : 0);
+  }
+  for (const Circuit& circuit : circuits) {
+    for (const auto& [reason, refused] :
+         {std::pair("circuit_open", &CircuitCounters::refused_open),
+          std::pair("too_many", &CircuitCounters::refused_too_many)}) {
+      Labels labels = circuit.labels;
+      labels.push_back({"reason", reason});
+      families.Add("vswap_node_calls_refused_total",
+                   "Calls that were not sent to a node: it does not answer, or too many waited.",
+                   MetricType::Counter, std::move(labels),
+                   static_cast<double>((circuit.counters.*refused).load()));
     }
   }
 }
@@ -223,6 +257,7 @@ std::vector<prometheus::MetricFamily> FrontEndCollector::Collect() const {
                MetricType::Counter, {}, static_cast<double>(front_end_.stores_overtaken()));
   AddSpaces(report, families);
   AddNodes(report, families);
+  AddCircuits(front_end_.placement(), families);
   AddProcess(report.process(), families);
   families.AddGauge("vswap_releases_pending", "Batches of deletes that nodes have not answered.",
                     {}, front_end_.releases_pending());

@@ -15,6 +15,8 @@
 
 namespace vswap {
 
+struct CircuitCounters;
+
 // How long calls take: smoothed, and its smoothed deviation, as TCP's (RFC 6298). Thread-safe;
 // races lose a measurement at worst.
 class CallTime {
@@ -54,7 +56,8 @@ class Placement {
     Incarnation incarnation = 0;
     Node* node = nullptr;
     bool draining = false;
-    uint64_t drain_rate = 0;  // pages a second of the whole cluster; 0: no limit
+    uint64_t drain_rate = 0;                   // pages a second of the whole cluster; 0: no limit
+    const CircuitCounters* circuit = nullptr;  // of what is in front of it; null: nothing is
   };
   struct Member {
     explicit Member(const NodeInfo& info)
@@ -62,6 +65,7 @@ class Placement {
           tier(info.tier),
           name(info.name),
           node(info.node),
+          circuit(info.circuit),
           incarnation(info.incarnation),
           draining(info.draining),
           drain_rate(info.drain_rate) {}
@@ -70,6 +74,7 @@ class Placement {
     const Tier tier;
     const std::string name;
     Node* const node;
+    const CircuitCounters* const circuit;
     std::atomic<Incarnation> incarnation;
     std::atomic<bool> draining{false};
     std::atomic<uint64_t> drain_rate{0};

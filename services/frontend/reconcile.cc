@@ -1,10 +1,12 @@
 #include "services/frontend/reconcile.h"
 
 #include <algorithm>
-#include <atomic>
 #include <map>
+#include <optional>
+#include <set>
 #include <utility>
 
+#include "services/common/mutex.h"
 #include "services/common/silence.h"
 #include "services/frontend/load_path.h"
 #include "services/frontend/pace.h"
@@ -15,7 +17,10 @@ namespace {
 
 // As many as one Get may ask for.
 constexpr uint32_t kInventoryNames = kBatchPagesMax;
-// What is waited for looks at orphans once the node is listed; they go on.
+// Looks at orphans under way, a batch of a shard's each; the listing waits for a place.
+constexpr size_t kLooksUnderWayMax = 16;
+// What is waited for a look to end, for its place, and for all of them once the node is listed;
+// they go on.
 constexpr Duration kLooksMax = std::chrono::seconds(5);
 
 class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
@@ -43,6 +48,8 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
       issued_[shard->id()] = shard->next_version();
     }
     parts_ = std::make_shared<Parts>();
+    stuck_.clear();
+    orphans_left_ = false;
     List("");
   }
 
@@ -54,31 +61,61 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     return reply.ok() && reply->pages.size() == asked && reply->incarnation == node.incarnation;
   }
 
+  // Of a listing.
+  struct Piece {
+    std::map<ShardId, std::vector<PageName>> orphans;  // to be looked at
+    std::vector<PageName> named;
+    std::string next_cursor;
+    Duration pause{};  // after it
+  };
+
   // What is under way for one node: the listing, and each look at orphans.
   struct Parts {
-    std::atomic<size_t> left{1};
-    std::atomic<bool> over{false};
+    Mutex mutex;
+    size_t left GUARDED_BY(mutex) = 1;
+    bool over GUARDED_BY(mutex) = false;
+    std::multiset<ShardId> looks GUARDED_BY(mutex);  // those that hold a place
+    std::optional<Piece> waiting GUARDED_BY(mutex);  // for one; the listing with it
+    uint64_t waits GUARDED_BY(mutex) = 0;            // of a piece for a place
+    bool watched GUARDED_BY(mutex) = false;          // whether it waits too long
   };
 
   // A shard whose log is out of reach holds it up for a while only.
   void EndNode() {
     nodes_.pop_back();
     const auto parts = parts_;  // the next node has others
-    EndPart(*parts);
-    if (!parts->over) {
+    if (!EndPart(*parts)) {
       context_.executor.PostAfter(kLooksMax,
                                   [self = shared_from_this(), parts] { self->EndAll(*parts); });
     }
   }
-  void EndPart(Parts& parts) {
-    if (--parts.left == 0) {
-      EndAll(parts);
+  // Whether it was the last.
+  bool EndPart(Parts& parts) {
+    {
+      MutexLock lock(parts.mutex);
+      if (--parts.left != 0) {
+        return false;
+      }
     }
+    EndAll(parts);
+    return true;
   }
   void EndAll(Parts& parts) {
-    if (!parts.over.exchange(true)) {
-      context_.executor.Post([self = shared_from_this()] { self->NextNode(); });
+    {
+      MutexLock lock(parts.mutex);
+      if (std::exchange(parts.over, true)) {
+        return;
+      }
     }
+    context_.executor.Post([self = shared_from_this()] { self->NextNode(); });
+  }
+
+  // It has not answered, or not as it should.
+  void SkipUnheard(const Status& status) {
+    if (IsSilence(status)) {
+      Node().answers = false;  // until it is heard of again
+    }
+    Skip();
   }
 
   void Skip() {
@@ -91,15 +128,12 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     if (options_.gives_way != nullptr && options_.gives_way()) {
       return Skip();
     }
-    Node().node->Inventory(std::move(cursor), kInventoryNames, options_.verify,
-                           [self = shared_from_this()](StatusOr<InventoryReply> reply) {
+    Node().node->Inventory(std::move(cursor), kInventoryNames,
+                           [self = shared_from_this()](const StatusOr<InventoryReply>& reply) {
                              if (!reply.ok() || reply->incarnation != self->Node().incarnation) {
-                               if (IsSilence(reply.status())) {
-                                 self->Node().answers = false;  // until it is heard of again
-                               }
-                               return self->Skip();
+                               return self->SkipUnheard(reply.status());
                              }
-                             self->Compare(*std::move(reply));
+                             self->Compare(*reply);
                            });
   }
 
@@ -111,39 +145,148 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
     });
   }
 
+  // The shard that the name is of; null: another front-end's, and not ours to judge.
+  Shard* ShardWith(const PageName& name) const {
+    const auto found = by_id_.find(ShardOf(name.space, name.offset, context_.shards.count()));
+    return found == by_id_.end() ? nullptr : found->second.get();
+  }
+
   void Compare(const InventoryReply& reply) {
-    std::map<ShardId, std::vector<PageName>> orphans;
-    for (const auto* const names : {&reply.names, &reply.damaged}) {
-      for (const PageName& name : *names) {
-        const auto found = by_id_.find(ShardOf(name.space, name.offset, context_.shards.count()));
-        if (found == by_id_.end()) {
-          continue;  // not ours to judge
-        }
-        Shard& shard = *found->second;
-        if (!MayBeNamed(shard, Node().id, name)) {
-          orphans[shard.id()].push_back(name);
-        } else if (names == &reply.names) {
-          shard.MarkSeen(name, SeenBy::kComparison);
-        }
+    Piece piece{.orphans = {},
+                .named = {},
+                .next_cursor = reply.next_cursor,
+                .pause = TimeAt(options_.records_per_second, reply.names.size())};
+    for (const PageName& name : reply.names) {
+      if (const Shard* const shard = ShardWith(name)) {
+        const bool named = MayBeNamed(*shard, Node().id, name);
+        (named ? piece.named : piece.orphans[shard->id()]).push_back(name);
       }
     }
-    for (auto& [id, names] : orphans) {
-      const auto shard = by_id_.at(id);
-      ++parts_->left;
-      shard->Barrier([self = shared_from_this(), shard, node = Node().id, names = std::move(names),
-                      parts = parts_](const Status& status) {
-        status.ok() ? self->LookAgain(shard, node, names, parts) : self->EndPart(*parts);
-      });
-    }
-    if (reply.next_cursor.empty()) {
+    LookAtOrphans(std::move(piece));
+  }
+
+  void ListOn(const Piece& piece) {
+    if (piece.next_cursor.empty()) {
       return FindUnlisted();
     }
-    const auto next = [self = shared_from_this(), cursor = reply.next_cursor] {
+    const auto next = [self = shared_from_this(), cursor = piece.next_cursor] {
       self->List(cursor);
     };
-    const Duration pause =
-        TimeAt(options_.records_per_second, reply.names.size() + reply.damaged.size());
-    pause == Duration() ? context_.executor.Post(next) : context_.executor.PostAfter(pause, next);
+    piece.pause == Duration() ? context_.executor.Post(next)
+                              : context_.executor.PostAfter(piece.pause, next);
+  }
+
+  // Those that are there, and whole if that is asked for, are seen.
+  void MarkNamed(const Piece& piece) {
+    if (!options_.verify || piece.named.empty()) {
+      MarkSeen(piece.named, {});
+      return ListOn(piece);
+    }
+    Node().node->Verify(
+        piece.named, [self = shared_from_this(), piece](const StatusOr<VerifyReply>& reply) {
+          const bool cannot = reply.status().code() == StatusCode::kUnimplemented;
+          if (!cannot && (!reply.ok() || reply->codes.size() != piece.named.size() ||
+                          reply->incarnation != self->Node().incarnation)) {
+            return self->SkipUnheard(reply.status());
+          }
+          self->MarkSeen(piece.named, cannot ? std::vector<PageCode>() : reply->codes);
+          self->ListOn(piece);
+        });
+  }
+
+  // Without codes: all of them.
+  void MarkSeen(const std::vector<PageName>& names, const std::vector<PageCode>& codes) {
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (codes.empty() || codes[i] == PageCode::kOk) {
+        ShardWith(names[i])->MarkSeen(names[i], SeenBy::kComparison);
+      }
+    }
+  }
+
+  // Begins a look at each shard's, as places come free.
+  void LookAtOrphans(Piece piece) {
+    while (!piece.orphans.empty()) {
+      const auto shard = by_id_.at(piece.orphans.begin()->first);
+      if (stuck_.contains(shard->id())) {
+        orphans_left_ = true;
+        piece.orphans.erase(piece.orphans.begin());
+        continue;
+      }
+      if (!TakePlace(shard->id(), piece)) {
+        return;
+      }
+      const auto orphans = piece.orphans.extract(piece.orphans.begin());
+      shard->Barrier([self = shared_from_this(), shard, node = Node().id, names = orphans.mapped(),
+                      parts = parts_](const Status& status) {
+        status.ok() ? self->LookAgain(shard, node, names, parts)
+                    : self->EndLook(shard->id(), *parts);
+      });
+    }
+    MarkNamed(piece);
+  }
+
+  // False: there is none, and the piece goes on once there is.
+  bool TakePlace(ShardId shard, Piece& piece) {
+    uint64_t wait = 0;
+    {
+      MutexLock lock(parts_->mutex);
+      if (parts_->looks.size() < kLooksUnderWayMax) {
+        parts_->looks.insert(shard);
+        ++parts_->left;
+        return true;
+      }
+      parts_->waiting = std::move(piece);
+      wait = ++parts_->waits;
+      if (std::exchange(parts_->watched, true)) {
+        return false;
+      }
+    }
+    Watch(parts_, wait);
+    return false;
+  }
+
+  void EndLook(ShardId shard, Parts& parts) {
+    std::optional<Piece> waiting;
+    {
+      MutexLock lock(parts.mutex);
+      if (const auto look = parts.looks.find(shard); look != parts.looks.end()) {
+        parts.looks.erase(look);
+        waiting.swap(parts.waiting);
+      }
+    }
+    if (waiting) {
+      context_.executor.Post(
+          [self = shared_from_this(), piece = *std::move(waiting)] { self->LookAtOrphans(piece); });
+    }
+    EndPart(parts);
+  }
+
+  void Watch(const std::shared_ptr<Parts>& parts, uint64_t wait) {
+    context_.executor.PostAfter(
+        kLooksMax, [self = shared_from_this(), parts, wait] { self->OnWatched(parts, wait); });
+  }
+
+  // Where it is still the same wait no look has ended: their shards get no others.
+  void OnWatched(const std::shared_ptr<Parts>& parts, uint64_t wait) {
+    std::optional<Piece> waiting;
+    std::multiset<ShardId> stuck;
+    uint64_t next = 0;
+    {
+      MutexLock lock(parts->mutex);
+      if (parts->waiting && parts->waits == wait) {
+        waiting.swap(parts->waiting);
+        stuck.swap(parts->looks);
+      } else if (parts->waiting) {
+        next = parts->waits;
+      }
+      parts->watched = next != 0;
+    }
+    if (next != 0) {
+      Watch(parts, next);
+    } else if (waiting) {
+      stuck_.insert(stuck.begin(), stuck.end());
+      LookAtOrphans(*std::move(waiting));
+    }
   }
 
   // What was being deleted when it was listed is gone by now, and was no orphan.
@@ -161,7 +304,7 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
             }
           }
           self->DeleteOrphans(*shard, member.id, left);
-          self->EndPart(*parts);
+          self->EndLook(shard->id(), *parts);
         });
   }
 
@@ -204,6 +347,9 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
   // A batch of one space at a time.
   void NextSuspects() {
     if (suspects_.empty()) {
+      if (orphans_left_) {
+        return Skip();
+      }
       ++context_.counters.comparisons;
       return EndNode();
     }
@@ -269,6 +415,8 @@ class ReconcileJob : public std::enable_shared_from_this<ReconcileJob> {
   const std::function<void(std::vector<NodeId>)> done_;
   std::vector<NodeId> nodes_;  // still to compare
   std::shared_ptr<Parts> parts_;
+  std::set<ShardId> stuck_;    // whose looks have not ended for kLooksMax
+  bool orphans_left_ = false;  // of these
   std::vector<NodeId> skipped_;
   std::map<ShardId, std::vector<NamedEntry>> suspects_;
   std::map<ShardId, Version> issued_;  // before the node was listed

@@ -11,7 +11,7 @@
 namespace vswap {
 
 struct ReconcileOptions {
-  // Damaged records count as not listed. Reads every page that the nodes hold.
+  // Damaged records count as not listed. The nodes read every record that an entry may name.
   bool verify = false;
   uint64_t records_per_second = 0;  // listed at most; 0: as many as can be
   // Asked for between the pieces of a listing: then what is left is skipped. Null: never.
@@ -25,7 +25,8 @@ struct ReconcileOptions {
 // write later than the inventory has proved that this process still owns the shard. Entries whose
 // record the node does not have, or not whole, are repaired from their other copies, and loaded
 // once, which marks them lost if they are. `done` gets the nodes that could not be listed, or have
-// lost too many records at once, or were skipped: they are to be compared later.
+// lost too many records at once, or were skipped, or hold records that no entry names of a shard
+// whose log does not answer: they are to be compared later.
 void Reconcile(const FrontEndContext& context, std::vector<std::shared_ptr<Shard>> shards,
                std::vector<NodeId> nodes, ReconcileOptions options,
                std::function<void(std::vector<NodeId> skipped)> done);

@@ -8,6 +8,9 @@
 namespace vswap {
 namespace {
 
+// A node that answers with a failure of its own counts as one so slow: others get more pages.
+constexpr Duration kFailedPut = std::chrono::seconds(1);
+
 struct Gather {
   Mutex mutex;
   size_t missing GUARDED_BY(mutex) = 0;
@@ -56,6 +59,8 @@ void PutToSet(const FrontEndContext& context, SetId set, const std::vector<SetPu
         copy.member->puts.Note(clock.Now() - asked);
       } else if (IsSilence(reply.status())) {
         copy.member->answers = false;  // until it is heard of again
+      } else {
+        copy.member->puts.Note(kFailedPut);
       }
       std::vector<PutOutcome> outcomes;
       {

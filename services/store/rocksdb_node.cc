@@ -135,11 +135,19 @@ void RocksdbNode::Delete(std::vector<PageName> names, Callback<Incarnation> done
   });
 }
 
-void RocksdbNode::Inventory(std::string cursor, uint32_t limit, bool verify,
-                            Callback<InventoryReply> done) {
-  executor_.Dispatch([this, cursor = std::move(cursor), limit, verify, done = std::move(done)] {
-    done(DoInventory(cursor, limit, verify));
+void RocksdbNode::Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) {
+  executor_.Dispatch([this, cursor = std::move(cursor), limit, done = std::move(done)] {
+    done(DoInventory(cursor, limit));
   });
+}
+
+void RocksdbNode::Verify(std::vector<PageName> names, Callback<VerifyReply> done) {
+  if (const Status valid = ValidateBatch(names); !valid.ok()) {
+    done(valid);
+    return;
+  }
+  executor_.Dispatch(
+      [this, names = std::move(names), done = std::move(done)] { done(DoVerify(names)); });
 }
 
 void RocksdbNode::Statistics(Callback<NodeStatistics> done) {
@@ -350,15 +358,13 @@ StatusOr<Incarnation> RocksdbNode::DoDelete(const std::vector<PageName>& names) 
   return store_.incarnation();
 }
 
-StatusOr<InventoryReply> RocksdbNode::DoInventory(const std::string& cursor, uint32_t limit,
-                                                  bool verify) {
+StatusOr<InventoryReply> RocksdbNode::DoInventory(const std::string& cursor, uint32_t limit) {
   if (limit == 0 || limit > kInventoryNamesMax) {
     return InvalidField("limit", std::to_string(limit), "1.." + std::to_string(kInventoryNamesMax));
   }
   if (!cursor.empty() && cursor.size() != kPageKeyBytes) {
     return InvalidField("cursor", std::to_string(cursor.size()) + " bytes", "as answered");
   }
-  const size_t names_max = verify ? std::min<size_t>(limit, kBatchPagesMax) : limit;
   rocksdb::ReadOptions options;
   options.fill_cache = false;
   InventoryReply reply{store_.incarnation(), {}, {}};
@@ -368,7 +374,7 @@ StatusOr<InventoryReply> RocksdbNode::DoInventory(const std::string& cursor, uin
     it->Next();
   }
   for (; it->Valid(); it->Next()) {
-    if (reply.names.size() == names_max) {
+    if (reply.names.size() == limit) {
       const PageKey last = EncodePageKey(reply.names.back());
       reply.next_cursor.assign(last.data(), last.size());
       break;
@@ -380,12 +386,15 @@ StatusOr<InventoryReply> RocksdbNode::DoInventory(const std::string& cursor, uin
     reply.names.push_back(*name);
   }
   VSWAP_RETURN_IF_ERROR(FromRocksdb(it->status(), "listing pages"));
-  if (verify) {
-    const StatusOr<GetReply> got = DoGet(reply.names, options);
-    VSWAP_RETURN_IF_ERROR(got.status());
-    TakeVerified(*got, &reply);
-  }
   return reply;
+}
+
+StatusOr<VerifyReply> RocksdbNode::DoVerify(const std::vector<PageName>& names) {
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  const StatusOr<GetReply> got = DoGet(names, options);
+  VSWAP_RETURN_IF_ERROR(got.status());
+  return ToVerified(*got);
 }
 
 }  // namespace vswap

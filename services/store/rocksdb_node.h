@@ -29,7 +29,7 @@ struct RocksdbNodeOptions {
 //
 // Invariant: the counted pages and bytes are those of the records held, plus the room of puts under
 // way. Failure: a page that does not verify is kCorrupt and counted, its neighbours in a damaged
-// RocksDB block are still found; a write that RocksDB refuses is UNAVAILABLE for the batch, and its
+// RocksDB block are still found; a write that RocksDB refuses is INTERNAL for the batch, and its
 // room is given back.
 class RocksdbNode : public Node {
  public:
@@ -40,11 +40,11 @@ class RocksdbNode : public Node {
   void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override;
   void Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) override;
   void Delete(std::vector<PageName> names, Callback<Incarnation> done) override;
-  void Inventory(std::string cursor, uint32_t limit, bool verify,
-                 Callback<InventoryReply> done) override;
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override;
+  void Verify(std::vector<PageName> names, Callback<VerifyReply> done) override;
   void Statistics(Callback<NodeStatistics> done) override;
 
-  // Pages found damaged since Open, by Get or a listing.
+  // Pages found damaged since Open, by Get or Verify.
   uint64_t corrupt_pages() const { return corrupt_pages_.load(); }
 
  private:
@@ -69,7 +69,8 @@ class RocksdbNode : public Node {
                  std::vector<std::byte>& payload);
   StatusOr<GotPage> GetAgain(const PageName& name, std::vector<std::byte>& payload);
   StatusOr<Incarnation> DoDelete(const std::vector<PageName>& names);
-  StatusOr<InventoryReply> DoInventory(const std::string& cursor, uint32_t limit, bool verify);
+  StatusOr<InventoryReply> DoInventory(const std::string& cursor, uint32_t limit);
+  StatusOr<VerifyReply> DoVerify(const std::vector<PageName>& names);
 
   StoreDb& store_;
   Executor& executor_;

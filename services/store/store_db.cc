@@ -201,13 +201,13 @@ Status FromRocksdb(const rocksdb::Status& status, std::string_view doing) {
     return MakeError(StatusCode::kUnavailable,
                      "the data directory is in use by another process: " + message);
   }
-  return MakeError(StatusCode::kUnavailable, message);
+  return MakeError(StatusCode::kInternal, message);
 }
 
 Status FromFailedWrite(const rocksdb::Status& status, std::string_view doing) {
   return status.ok()
              ? absl::OkStatus()
-             : MakeError(StatusCode::kUnavailable, std::string(doing) + ": " + status.ToString());
+             : MakeError(StatusCode::kInternal, std::string(doing) + ": " + status.ToString());
 }
 
 StatusOr<std::unique_ptr<StoreDb>> StoreDb::Open(const StoreDbOptions& options, Random& random) {

@@ -99,10 +99,12 @@ class StoreDb {
   Handle log_;
 };
 
-// The status of a failed RocksDB call, `doing` says what was tried. Corruption is DATA_LOSS, the
-// rest UNAVAILABLE but for what an operator has to mend (PERMISSION_DENIED, RESOURCE_EXHAUSTED).
+// The status of a failed RocksDB call, `doing` says what was tried. Corruption is DATA_LOSS, a
+// directory that another process has open UNAVAILABLE, the rest INTERNAL but for what an operator
+// has to mend (PERMISSION_DENIED, RESOURCE_EXHAUSTED). A store whose disk fails is none that does
+// not answer (IsSilence).
 [[nodiscard]] Status FromRocksdb(const rocksdb::Status& status, std::string_view doing);
-// A write that RocksDB did not accept: UNAVAILABLE whatever the cause, its effect is unknown.
+// A write that RocksDB did not accept: INTERNAL whatever the cause, its effect is unknown.
 [[nodiscard]] Status FromFailedWrite(const rocksdb::Status& status, std::string_view doing);
 
 }  // namespace vswap

@@ -26,9 +26,11 @@ class PassingNode : public Node {
   void Delete(std::vector<PageName> names, Callback<Incarnation> done) override {
     node_.Delete(std::move(names), std::move(done));
   }
-  void Inventory(std::string cursor, uint32_t limit, bool verify,
-                 Callback<InventoryReply> done) override {
-    node_.Inventory(std::move(cursor), limit, verify, std::move(done));
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
+    node_.Inventory(std::move(cursor), limit, std::move(done));
+  }
+  void Verify(std::vector<PageName> names, Callback<VerifyReply> done) override {
+    node_.Verify(std::move(names), std::move(done));
   }
   void Statistics(Callback<NodeStatistics> done) override { node_.Statistics(std::move(done)); }
 
@@ -341,9 +343,8 @@ class ByNameNode : public PassingNode {
     }
     PassingNode::Put(std::move(pages), lane, std::move(done));
   }
-  void Inventory(std::string cursor, uint32_t limit, bool verify,
-                 Callback<InventoryReply> done) override {
-    PassingNode::Inventory(std::move(cursor), limit, verify,
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
+    PassingNode::Inventory(std::move(cursor), limit,
                            [this, done = std::move(done)](StatusOr<InventoryReply> reply) {
                              for (size_t i = 0; reply.ok() && i < reply->names.size(); ++i) {
                                calls_->listed.insert({reply->names[i], &node_});

@@ -74,13 +74,20 @@ void SimNode::Delete(std::vector<PageName> names, Callback<Incarnation> done) {
       std::move(done));
 }
 
-void SimNode::Inventory(std::string cursor, uint32_t limit, bool verify,
-                        Callback<InventoryReply> done) {
+void SimNode::Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) {
   network_.Call<InventoryReply>(
       "inventory", from_, server_.process,
-      [&server = server_, cursor = std::move(cursor), limit,
-       verify](Callback<InventoryReply> answer) {
-        server.node().Inventory(cursor, limit, verify, std::move(answer));
+      [&server = server_, cursor = std::move(cursor), limit](Callback<InventoryReply> answer) {
+        server.node().Inventory(cursor, limit, std::move(answer));
+      },
+      std::move(done));
+}
+
+void SimNode::Verify(std::vector<PageName> names, Callback<VerifyReply> done) {
+  network_.Call<VerifyReply>(
+      "verify", from_, server_.process,
+      [&server = server_, names = std::move(names)](Callback<VerifyReply> answer) {
+        server.node().Verify(names, std::move(answer));
       },
       std::move(done));
 }

@@ -10,6 +10,11 @@ class CallFaults {
  public:
   enum class Moment { kNone, kBeforeEffect, kAfterEffect };
 
+  // What those that fail answer in place of UNAVAILABLE.
+  void SetCode(StatusCode code) {
+    MutexLock lock(mutex_);
+    code_ = code;
+  }
   // The next `calls` change nothing and answer UNAVAILABLE.
   void FailBeforeEffect(int calls) {
     MutexLock lock(mutex_);
@@ -42,17 +47,23 @@ class CallFaults {
   StatusOr<T> Apply(Effect effect) {
     const Moment moment = Next();
     if (moment == Moment::kBeforeEffect) {
-      return MakeError(StatusCode::kUnavailable, "fault before the effect");
+      return MakeError(code(), "fault before the effect");
     }
     StatusOr<T> answer = effect();
     if (moment == Moment::kAfterEffect) {
-      return MakeError(StatusCode::kUnavailable, "fault after the effect");
+      return MakeError(code(), "fault after the effect");
     }
     return answer;
   }
 
  private:
+  StatusCode code() {
+    MutexLock lock(mutex_);
+    return code_;
+  }
+
   Mutex mutex_;
+  StatusCode code_ GUARDED_BY(mutex_) = StatusCode::kUnavailable;
   int before_ GUARDED_BY(mutex_) = 0;
   int after_ GUARDED_BY(mutex_) = 0;
 };

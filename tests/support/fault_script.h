@@ -20,6 +20,7 @@ enum class CallKind : uint8_t {
   kGet,
   kDelete,
   kInventory,
+  kVerify,
   kLogWrite,
   kLogSeal,
   kLogRead,
@@ -47,9 +48,17 @@ enum class Fault : uint8_t {
 };
 
 inline const char* Name(CallKind kind) {
-  static constexpr const char* kNames[] = {
-      "put",      "get",      "delete",          "inventory",        "log write",
-      "log seal", "log read", "coordinator get", "coordinator list", "coordinator commit"};
+  static constexpr const char* kNames[] = {"put",
+                                           "get",
+                                           "delete",
+                                           "inventory",
+                                           "verify",
+                                           "log write",
+                                           "log seal",
+                                           "log read",
+                                           "coordinator get",
+                                           "coordinator list",
+                                           "coordinator commit"};
   return kNames[static_cast<size_t>(kind)];
 }
 inline const char* Name(Fault fault) {

@@ -126,11 +126,17 @@ class FarNode : public Node {
         },
         std::move(done));
   }
-  void Inventory(std::string cursor, uint32_t limit, bool verify,
-                 Callback<InventoryReply> done) override {
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
     network_.Call<InventoryReply>(
-        [this, cursor = std::move(cursor), limit, verify](Callback<InventoryReply> answer) {
-          node_.Inventory(cursor, limit, verify, std::move(answer));
+        [this, cursor = std::move(cursor), limit](Callback<InventoryReply> answer) {
+          node_.Inventory(cursor, limit, std::move(answer));
+        },
+        std::move(done));
+  }
+  void Verify(std::vector<PageName> names, Callback<VerifyReply> done) override {
+    network_.Call<VerifyReply>(
+        [this, names = std::move(names)](Callback<VerifyReply> answer) {
+          node_.Verify(names, std::move(answer));
         },
         std::move(done));
   }

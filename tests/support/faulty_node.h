@@ -69,12 +69,11 @@ class FaultyNode : public Node {
         },
         std::move(done), [](Fault fault, Incarnation& reply) { Damage(fault, &reply); });
   }
-  void Inventory(std::string cursor, uint32_t limit, bool verify,
-                 Callback<InventoryReply> done) override {
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
     script_.Pass<InventoryReply>(
         CallKind::kInventory,
-        [this, cursor = std::move(cursor), limit, verify](Fault, Callback<InventoryReply> answer) {
-          node_.Inventory(cursor, limit, verify, std::move(answer));
+        [this, cursor = std::move(cursor), limit](Fault, Callback<InventoryReply> answer) {
+          node_.Inventory(cursor, limit, std::move(answer));
         },
         std::move(done),
         [](Fault fault, InventoryReply& reply) {
@@ -86,6 +85,20 @@ class FaultyNode : public Node {
             reply.names.pop_back();
           } else if (fault == Fault::kCorruptFields) {
             reply.names.back().version ^= 1;
+          }
+        });
+  }
+  void Verify(std::vector<PageName> names, Callback<VerifyReply> done) override {
+    script_.Pass<VerifyReply>(
+        CallKind::kVerify,
+        [this, names = std::move(names)](Fault, Callback<VerifyReply> answer) {
+          node_.Verify(names, std::move(answer));
+        },
+        std::move(done),
+        [](Fault fault, VerifyReply& reply) {
+          Damage(fault, &reply.incarnation);
+          if (fault == Fault::kShort) {
+            reply.codes.pop_back();
           }
         });
   }

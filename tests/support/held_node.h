@@ -12,7 +12,7 @@ namespace vswap {
 // that need one call to be under way while another happens. Thread-safe.
 class HeldNode : public Node {
  public:
-  enum Kind : unsigned { kPut = 1, kGet = 2, kDelete = 4, kInventory = 8 };
+  enum Kind : unsigned { kPut = 1, kGet = 2, kDelete = 4, kInventory = 8, kVerify = 16 };
 
   explicit HeldNode(Node& node) : node_(node) {}
 
@@ -59,11 +59,14 @@ class HeldNode : public Node {
     Pass(kDelete,
          [this, names = std::move(names), done = std::move(done)] { node_.Delete(names, done); });
   }
-  void Inventory(std::string cursor, uint32_t limit, bool verify,
-                 Callback<InventoryReply> done) override {
-    Pass(kInventory, [this, cursor = std::move(cursor), limit, verify, done = std::move(done)] {
-      node_.Inventory(cursor, limit, verify, done);
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
+    Pass(kInventory, [this, cursor = std::move(cursor), limit, done = std::move(done)] {
+      node_.Inventory(cursor, limit, done);
     });
+  }
+  void Verify(std::vector<PageName> names, Callback<VerifyReply> done) override {
+    Pass(kVerify,
+         [this, names = std::move(names), done = std::move(done)] { node_.Verify(names, done); });
   }
   void Statistics(Callback<NodeStatistics> done) override { node_.Statistics(std::move(done)); }
 

@@ -58,11 +58,15 @@ void MemoryNode::Delete(std::vector<PageName> names, Callback<Incarnation> done)
                       std::move(done));
 }
 
-void MemoryNode::Inventory(std::string cursor, uint32_t limit, bool verify,
-                           Callback<InventoryReply> done) {
+void MemoryNode::Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) {
   Answer<InventoryReply>(
-      faults_.inventory.Apply<InventoryReply>([&] { return DoInventory(cursor, limit, verify); }),
+      faults_.inventory.Apply<InventoryReply>([&] { return DoInventory(cursor, limit); }),
       std::move(done));
+}
+
+void MemoryNode::Verify(std::vector<PageName> names, Callback<VerifyReply> done) {
+  Answer<VerifyReply>(faults_.verify.Apply<VerifyReply>([&] { return DoVerify(names); }),
+                      std::move(done));
 }
 
 void MemoryNode::Statistics(Callback<NodeStatistics> done) {
@@ -131,10 +135,6 @@ PageCode MemoryNode::Prepare(const PutPage& page, Record& record) const {
 StatusOr<GetReply> MemoryNode::DoGet(const std::vector<PageName>& names) {
   VSWAP_RETURN_IF_ERROR(ValidateNames(names));
   MutexLock lock(mutex_);
-  return GetAll(names);
-}
-
-GetReply MemoryNode::GetAll(const std::vector<PageName>& names) {
   GetReply reply{incarnation_, std::vector<GotPage>(names.size()), {}};
   for (size_t i = 0; i < names.size(); ++i) {
     GotPage& page = reply.pages[i];
@@ -172,8 +172,7 @@ StatusOr<Incarnation> MemoryNode::DoDelete(const std::vector<PageName>& names) {
 }
 
 // The cursor is the last name listed.
-StatusOr<InventoryReply> MemoryNode::DoInventory(const std::string& cursor, uint32_t limit,
-                                                 bool verify) {
+StatusOr<InventoryReply> MemoryNode::DoInventory(const std::string& cursor, uint32_t limit) {
   if (limit == 0 || limit > kInventoryNamesMax) {
     return InvalidField("limit", std::to_string(limit), "1.." + std::to_string(kInventoryNamesMax));
   }
@@ -182,25 +181,34 @@ StatusOr<InventoryReply> MemoryNode::DoInventory(const std::string& cursor, uint
   }
   PageName last;
   std::memcpy(&last, cursor.data(), cursor.size());
-  const size_t names_max = verify ? std::min<size_t>(limit, kBatchPagesMax) : limit;
   MutexLock lock(mutex_);
   InventoryReply reply{incarnation_, {}, {}};
   auto it = cursor.empty() ? records_.begin() : records_.upper_bound(last);
-  for (; it != records_.end() && reply.names.size() < names_max; ++it) {
+  for (; it != records_.end() && reply.names.size() < limit; ++it) {
     reply.names.push_back(it->first);
   }
   if (it != records_.end()) {
     reply.next_cursor.assign(reinterpret_cast<const char*>(&reply.names.back()), sizeof(PageName));
   }
-  if (verify) {
-    TakeVerified(GetAll(reply.names), &reply);
-  }
   return reply;
+}
+
+StatusOr<VerifyReply> MemoryNode::DoVerify(const std::vector<PageName>& names) {
+  const StatusOr<GetReply> got = DoGet(names);
+  VSWAP_RETURN_IF_ERROR(got.status());
+  MutexLock lock(mutex_);
+  verified_ += names.size();
+  return ToVerified(*got);
 }
 
 void MemoryNode::SetIncarnation(Incarnation incarnation) {
   MutexLock lock(mutex_);
   incarnation_ = incarnation;
+}
+
+uint64_t MemoryNode::verified() {
+  MutexLock lock(mutex_);
+  return verified_;
 }
 
 std::vector<PageName> MemoryNode::Names() {

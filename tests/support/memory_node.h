@@ -32,6 +32,7 @@ class MemoryNode : public Node {
     CallFaults get;
     CallFaults remove;
     CallFaults inventory;
+    CallFaults verify;
   };
 
   explicit MemoryNode(const Options& options)
@@ -40,13 +41,15 @@ class MemoryNode : public Node {
   void Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) override;
   void Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) override;
   void Delete(std::vector<PageName> names, Callback<Incarnation> done) override;
-  void Inventory(std::string cursor, uint32_t limit, bool verify,
-                 Callback<InventoryReply> done) override;
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override;
+  void Verify(std::vector<PageName> names, Callback<VerifyReply> done) override;
   void Statistics(Callback<NodeStatistics> done) override;
 
   Faults& faults() { return faults_; }
   // Answers as this incarnation from now on; the records stay.
   void SetIncarnation(Incarnation incarnation);
+  // Records that it was asked to verify.
+  uint64_t verified();
   // All names held, in order, without a fault.
   std::vector<PageName> Names();
   // What can happen to a record; false where it is not held.
@@ -73,8 +76,8 @@ class MemoryNode : public Node {
   PageCode Prepare(const PutPage& page, Record& record) const;
   StatusOr<GetReply> DoGet(const std::vector<PageName>& names);
   StatusOr<Incarnation> DoDelete(const std::vector<PageName>& names);
-  GetReply GetAll(const std::vector<PageName>& names) REQUIRES(mutex_);
-  StatusOr<InventoryReply> DoInventory(const std::string& cursor, uint32_t limit, bool verify);
+  StatusOr<InventoryReply> DoInventory(const std::string& cursor, uint32_t limit);
+  StatusOr<VerifyReply> DoVerify(const std::vector<PageName>& names);
 
   const Options options_;
   Faults faults_;
@@ -82,6 +85,7 @@ class MemoryNode : public Node {
   Incarnation incarnation_ GUARDED_BY(mutex_);
   std::map<PageName, Record> records_ GUARDED_BY(mutex_);
   uint64_t corrupt_pages_ GUARDED_BY(mutex_) = 0;
+  uint64_t verified_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace vswap

@@ -52,9 +52,11 @@ class NodeCalls {
   NodeStatistics Statistics() {
     return Await<NodeStatistics>([&](auto done) { node_.Statistics(done); }).value();
   }
-  StatusOr<InventoryReply> Inventory(const std::string& cursor, uint32_t limit,
-                                     bool verify = false) {
-    return Await<InventoryReply>([&](auto done) { node_.Inventory(cursor, limit, verify, done); });
+  StatusOr<InventoryReply> Inventory(const std::string& cursor, uint32_t limit) {
+    return Await<InventoryReply>([&](auto done) { node_.Inventory(cursor, limit, done); });
+  }
+  StatusOr<VerifyReply> Verify(const std::vector<PageName>& names) {
+    return Await<VerifyReply>([&](auto done) { node_.Verify(names, done); });
   }
   std::vector<PageName> AllNames(uint32_t limit = 4096) {
     std::vector<PageName> names;

@@ -205,6 +205,7 @@ TEST_P(NodeContract, BadBatchesAreNamed) {
     }
     ExpectField(calls().Put(pages).status(), "pages");
     ExpectField(calls().Get(names).status(), "pages");
+    ExpectField(calls().Verify(names).status(), "pages");
     ExpectField(calls().Delete(names), "pages");
   }
   ExpectField(calls().Inventory("", 0).status(), "limit");
@@ -253,39 +254,32 @@ TEST_P(NodeContract, InventoryListsWhatStaysWhileOthersChange) {
   }
 }
 
-TEST_P(NodeContract, AListingThatVerifiesTellsDamagedRecordsApart) {
-  const auto nothing = calls().Inventory("", 4096, true);
-  ASSERT_TRUE(nothing.ok()) << nothing.status();
-  EXPECT_TRUE(nothing->names.empty());
+TEST_P(NodeContract, VerifyTellsSoundDamagedAndAbsentRecordsApart) {
   const std::vector<PageName> names = NamesFrom(0, 9);
   ASSERT_EQ(calls().PutRaw(names), Codes(9, PageCode::kOk));
-  std::vector<PageName> sound = names;
-  std::vector<PageName> bad = {names[0], names[4], names[5], names[8]};
-  for (const PageName& name : bad) {
-    Damage(name);
-    std::erase(sound, name);
+  std::vector<PageName> asked = names;
+  asked.push_back(Named(77));
+  Codes expected(9, PageCode::kOk);
+  expected.push_back(PageCode::kNotFound);
+  for (const size_t bad : {0, 4, 5, 8}) {
+    Damage(names[bad]);
+    expected[bad] = PageCode::kCorrupt;
   }
-  for (uint32_t limit = 1; limit <= 10; ++limit) {
-    SCOPED_TRACE("limit " + std::to_string(limit));
-    const uint64_t before = calls().Statistics().corrupt_pages;
-    std::vector<PageName> listed;
-    std::vector<PageName> damaged;
-    std::string cursor;
-    do {
-      const auto piece = calls().Inventory(cursor, limit, true);
-      ASSERT_TRUE(piece.ok()) << piece.status();
-      EXPECT_LE(piece->names.size() + piece->damaged.size(), limit);
-      listed.insert(listed.end(), piece->names.begin(), piece->names.end());
-      damaged.insert(damaged.end(), piece->damaged.begin(), piece->damaged.end());
-      cursor = piece->next_cursor;
-    } while (!cursor.empty());
-    std::ranges::sort(listed);
-    std::ranges::sort(damaged);
-    EXPECT_EQ(listed, sound);
-    EXPECT_EQ(damaged, bad);
-    EXPECT_EQ(calls().Statistics().corrupt_pages, before + bad.size());
+  const uint64_t before = calls().Statistics().corrupt_pages;
+  const auto reply = calls().Verify(asked);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->codes, expected);
+  EXPECT_EQ(reply->incarnation, calls().Statistics().incarnation);
+  EXPECT_EQ(calls().Statistics().corrupt_pages, before + 4);
+  for (size_t i = 0; i < names.size(); ++i) {
+    EXPECT_EQ(calls().Verify({names[i]})->codes, Codes{expected[i]}) << "offset " << i;
   }
-  // Who does not ask is told of all, and nothing is counted.
+}
+
+TEST_P(NodeContract, AListingTellsOfDamagedRecordsTooAndCountsNothing) {
+  const std::vector<PageName> names = NamesFrom(0, 9);
+  ASSERT_EQ(calls().PutRaw(names), Codes(9, PageCode::kOk));
+  Damage(names[4]);
   const uint64_t before = calls().Statistics().corrupt_pages;
   std::vector<PageName> all = calls().AllNames();
   std::ranges::sort(all);

@@ -1,9 +1,14 @@
 #include "services/cluster/circuit_breaker.h"
 
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 
+#include <future>
 #include <memory>
 #include <optional>
+#include <sstream>
+#include <thread>
 
 #include "services/common/thread_pool.h"
 
@@ -24,7 +29,10 @@ class HeldCalls : public Node {
   void Delete(std::vector<PageName>, Callback<Incarnation> done) override {
     Hold(Lane::kBackground, std::move(done));
   }
-  void Inventory(std::string, uint32_t, bool, Callback<InventoryReply> done) override {
+  void Inventory(std::string, uint32_t, Callback<InventoryReply> done) override {
+    Hold(Lane::kBackground, std::move(done));
+  }
+  void Verify(std::vector<PageName>, Callback<VerifyReply> done) override {
     Hold(Lane::kBackground, std::move(done));
   }
   void Statistics(Callback<NodeStatistics> done) override {
@@ -54,7 +62,8 @@ class CircuitBreakerTest : public testing::Test {
   CircuitBreakerTest() {
     breaker_ = std::make_unique<CircuitBreaker>(
         node_,
-        CircuitBreaker::Options{.calls_max = 2,
+        CircuitBreaker::Options{.name = "store-1",
+                                .calls_max = 2,
                                 .waiting_max = 2,
                                 .failures_max = 2,
                                 .probe = std::chrono::milliseconds(100)},
@@ -167,6 +176,115 @@ TEST_F(CircuitBreakerTest, ARefusalByTheNodeIsAnAnswer) {
     node_.Answer(i % 2 == 0 ? kSilence : MakeError(StatusCode::kInvalidArgument, "names"));
   }
   EXPECT_FALSE(breaker_->open());
+}
+
+TEST_F(CircuitBreakerTest, ItsStateAndWhatItRefusesAreCounted) {
+  const CircuitCounters& counters = breaker_->counters();
+  for (int i = 0; i < 5; ++i) {
+    Get();  // two are sent, two wait
+  }
+  EXPECT_EQ(counters.refused_too_many, 1u);
+  EXPECT_EQ(counters.refused_open, 0u);
+  node_.Answer(kSilence);
+  EXPECT_FALSE(counters.open);
+  node_.Answer(kSilence);
+  EXPECT_TRUE(counters.open);
+  EXPECT_EQ(counters.refused_open, 1u);  // the other was sent before it opened
+  Get();
+  EXPECT_EQ(counters.refused_open, 2u);
+  node_.Answer(Status());
+  EXPECT_FALSE(counters.open);
+  EXPECT_EQ(counters.refused_open, 2u);
+  EXPECT_EQ(counters.refused_too_many, 1u);
+}
+
+// What is logged until it is gone.
+class LoggedLines {
+ public:
+  LoggedLines() {
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+        "", std::make_shared<spdlog::sinks::ostream_sink_st>(out_, true)));
+    spdlog::set_pattern("%l %v");
+  }
+  ~LoggedLines() { spdlog::set_default_logger(before_); }
+  std::string text() const { return out_.str(); }
+
+ private:
+  const std::shared_ptr<spdlog::logger> before_ = spdlog::default_logger();
+  std::ostringstream out_;
+};
+
+TEST_F(CircuitBreakerTest, ThatItOpensAndClosesIsLoggedOnce) {
+  LoggedLines lines;
+  Get();
+  Get();
+  node_.Answer(kSilence);
+  node_.Answer(kSilence);
+  Get();
+  executor_.Advance(std::chrono::milliseconds(100));
+  Get();
+  node_.Answer(kSilence);
+  breaker_->Statistics([](const auto&) {});
+  breaker_->Statistics([](const auto&) {});
+  EXPECT_EQ(lines.text(),
+            "warning node store-1 does not answer: its circuit is open\n"
+            "info node store-1 answers again: its circuit is closed\n");
+}
+
+class CountingClock : public Clock {
+ public:
+  TimePoint Now() const override {
+    ++asked;
+    return {};
+  }
+  mutable int asked = 0;
+};
+
+TEST_F(CircuitBreakerTest, OnceItIsGoneAnswersAskNobodyForTheTime) {
+  CountingClock clock;
+  breaker_ = std::make_unique<CircuitBreaker>(node_, CircuitBreaker::Options{}, clock);
+  const auto sent = Get();
+  node_.statistics = kSilence;
+  breaker_.reset();
+  const int before = clock.asked;
+  node_.Answer(kSilence);
+  EXPECT_TRUE(sent->has_value());
+  EXPECT_EQ(clock.asked, before);
+}
+
+// A node whose second call looks whether the breaker goes meanwhile.
+class SlowToTake : public HeldCalls {
+ public:
+  void Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) override {
+    HeldCalls::Get(std::move(names), lane, std::move(done));
+    if (++calls_ == 2) {
+      taking.set_value();
+      went =
+          gone.get_future().wait_for(std::chrono::milliseconds(200)) == std::future_status::ready;
+    }
+  }
+
+  std::promise<void> taking;
+  std::promise<void> gone;
+  bool went = false;
+
+ private:
+  int calls_ = 0;
+};
+
+TEST_F(CircuitBreakerTest, ACallThatIsBeingSentIsWaitedFor) {
+  SlowToTake node;
+  auto breaker =
+      std::make_unique<CircuitBreaker>(node, CircuitBreaker::Options{.calls_max = 1}, executor_);
+  for (int i = 0; i < 2; ++i) {
+    breaker->Get({{1, 2, 3}}, Lane::kDemand, [](const auto&) {});
+  }
+  std::jthread answers([&] { node.Answer(Status()); });
+  node.taking.get_future().wait();
+  breaker.reset();
+  node.gone.set_value();
+  answers.join();
+  EXPECT_FALSE(node.went);
 }
 
 TEST_F(CircuitBreakerTest, MayGoWhileCallsAreUnderWay) {

@@ -53,12 +53,14 @@ class CutNode : public Node {
     }
     cut ? Fail(done) : node_.Delete(std::move(names), std::move(done));
   }
-  void Inventory(std::string cursor, uint32_t limit, bool verify,
-                 Callback<InventoryReply> done) override {
+  void Inventory(std::string cursor, uint32_t limit, Callback<InventoryReply> done) override {
     if (passed_by) {
       return done(InventoryReply{incarnation, {}, ""});
     }
-    cut ? Fail(done) : node_.Inventory(std::move(cursor), limit, verify, std::move(done));
+    cut || unlisted ? Fail(done) : node_.Inventory(std::move(cursor), limit, std::move(done));
+  }
+  void Verify(std::vector<PageName> names, Callback<VerifyReply> done) override {
+    cut ? Fail(done) : node_.Verify(std::move(names), std::move(done));
   }
   void Statistics(Callback<NodeStatistics> done) override {
     cut ? Fail(done) : node_.Statistics(std::move(done));
@@ -72,6 +74,7 @@ class CutNode : public Node {
   }
   const Incarnation incarnation;
   bool cut = false;
+  bool unlisted = false;     // listings fail, and nothing else
   bool passed_by = false;    // all that it has was put behind its listings
   bool stopped = false;      // for gets only
   bool strange = false;      // another incarnation, which knows nothing, answers deletes
@@ -757,6 +760,22 @@ TEST_F(ComparedNowAndThen, ANodeThatWasAwayIsComparedOnceItAnswers) {
   NodeAt(3).cut = false;
   Run(kEvery + std::chrono::seconds(5));
   EXPECT_EQ(front_end_->releases_pending(), 0u);
+  ExpectCopies(100, 2);
+}
+
+// It answers otherwise, so that its comparison is tried all the time.
+TEST_F(ComparedNowAndThen, ANodeThatCannotBeListedDoesNotKeepTheOthersFromTheirTurn) {
+  StorePages(100, 1);
+  NodeAt(2).unlisted = true;
+  front_end_->CompareWith(2);
+  Run(std::chrono::seconds(5));
+  const size_t damaged = Damage(3);
+  Run(kEvery + std::chrono::seconds(10));
+  EXPECT_EQ(front_end_->counters().repaired, damaged);
+  EXPECT_FALSE(front_end_->reconciled());
+  NodeAt(2).unlisted = false;
+  Run(std::chrono::seconds(10));
+  EXPECT_TRUE(front_end_->reconciled());
   ExpectCopies(100, 2);
 }
 

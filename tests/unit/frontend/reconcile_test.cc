@@ -318,6 +318,118 @@ TEST(Reconcile, EachNodeHasItsTurnHoweverShortTheTime) {
   EXPECT_EQ(setup.front_end().counters().pages_marked_lost, 2u);
 }
 
+TEST(Reconcile, OnlyRecordsThatThisFrontEndNamesAreVerified) {
+  FrontEndSetup setup({.compare_every = kEvery});
+  FrontEndClient client = setup.Open();
+  for (Offset stripe = 0; stripe < 16; ++stripe) {
+    setup.StoreOne(client, stripe * kStripePages, Shrinking(stripe));
+  }
+  ASSERT_EQ(NodeCalls(setup.compressed).PutRaw({client.space(), 5 * kStripePages + 7, 1}),
+            PageCode::kOk);
+  // Another front-end takes a shard.
+  const ShardId lost = client.ShardAt(0);
+  uint64_t kept = 0;
+  for (Offset stripe = 0; stripe < 16; ++stripe) {
+    kept += client.ShardAt(stripe * kStripePages) != lost;
+  }
+  ASSERT_GT(kept, 0u);
+  ASSERT_LT(kept, 16u);
+  setup.log.Seal(lost, 1000, [](const StatusOr<LogEnd>& end) { EXPECT_TRUE(end.ok()); });
+  setup.BeginStore(client.MakeStore({{0, Shrinking(99)}}));
+  ASSERT_EQ(setup.front_end().shards().size(), 1u);
+  const uint64_t before = setup.compressed.verified();
+  setup.executor.Advance(kEvery + std::chrono::seconds(2));
+  EXPECT_EQ(setup.compressed.verified() - before, kept);
+}
+
+TEST(Reconcile, NothingIsJudgedOfANodeThatCannotVerify) {
+  FrontEndSetup setup({.compare_every = kEvery});
+  FrontEndClient client = setup.Open();
+  setup.StoreOne(client, 1, Shrinking(1));
+  ASSERT_TRUE(setup.compressed.FlipByte(setup.NameAt(client, 1), 5));
+  const auto& counters = setup.front_end().counters();
+  const uint64_t before = counters.comparisons;
+  setup.compressed.faults().verify.FailBeforeEffect(1);
+  setup.executor.Advance(kEvery / 2 + std::chrono::seconds(1));
+  EXPECT_EQ(counters.comparisons, before);
+  EXPECT_EQ(counters.pages_marked_lost, 0u);
+  EXPECT_FALSE(setup.front_end().placement().Find(kCompressor)->answers);
+  setup.front_end().placement().Find(kCompressor)->answers = true;  // it was heard of again
+  setup.executor.Advance(std::chrono::seconds(2));
+  EXPECT_EQ(counters.comparisons, before + 1);
+  EXPECT_EQ(counters.pages_marked_lost, 1u);
+}
+
+// As in a release that goes on process by process.
+TEST(Reconcile, ANodeOfAnEarlierVersionIsComparedWithoutLookingForDamage) {
+  FrontEndSetup setup({.compare_every = kEvery});
+  FrontEndClient client = setup.Open();
+  setup.Store(client, {{1, Shrinking(1)}, {2, Shrinking(2)}});
+  ASSERT_TRUE(setup.compressed.FlipByte(setup.NameAt(client, 1), 5));
+  setup.compressed.Drop(setup.NameAt(client, 2));
+  setup.compressed.faults().verify.SetCode(StatusCode::kUnimplemented);
+  setup.compressed.faults().verify.FailBeforeEffect(100);
+  const uint64_t before = setup.front_end().counters().comparisons;
+  setup.executor.Advance(kEvery / 2 + std::chrono::seconds(1));
+  EXPECT_EQ(setup.front_end().counters().comparisons, before + 1);
+  EXPECT_EQ(setup.EntryAt(client, 1).word.kind(), Backing::kCompressed);
+  EXPECT_EQ(setup.EntryAt(client, 2).word.kind(), Backing::kLost);
+}
+
+// --- Logs that do not answer while a node is compared.
+
+// A node with some orphans of each of 64 shards, in two pieces of a listing, and a log whose writes
+// are held once the shards are served.
+class ManyOrphans : public testing::Test {
+ protected:
+  static constexpr size_t kOrphans = 1000;
+  ManyOrphans() {
+    const SpaceId space = setup_.Open().space();
+    setup_.Restart();  // so that this version was issued in every shard
+    setup_.executor.RunReady();
+    for (Offset i = 0; i < kOrphans; ++i) {
+      NodeCalls(setup_.compressed).PutRaw({space, i * kStripePages, 1});
+    }
+    setup_.faults.Hold({CallKind::kLogWrite});
+    setup_.front_end().CompareWith(kCompressor);
+    setup_.executor.Advance(std::chrono::seconds(1));
+  }
+  ~ManyOrphans() override { setup_.Drop(); }
+  size_t left() { return setup_.compressed.Names().size(); }
+
+  FrontEndSetup setup_{{.shard_count = 64}};
+};
+
+TEST_F(ManyOrphans, AreLookedAtAFewShardsAtATime) {
+  EXPECT_EQ(setup_.faults.kept(), 16u);
+  setup_.faults.LetGo(0);
+  setup_.executor.RunReady();
+  EXPECT_EQ(setup_.faults.kept(), 16u);
+  setup_.faults.Hold({});
+  setup_.faults.LetGo();
+  setup_.executor.Advance(std::chrono::seconds(1));
+  EXPECT_EQ(left(), 0u);
+  EXPECT_TRUE(setup_.front_end().reconciled());
+  EXPECT_EQ(setup_.front_end().counters().orphans_deleted, kOrphans);
+}
+
+TEST_F(ManyOrphans, OfLogsThatAreStuckHoldUpThoseOfOthersForAWhileOnly) {
+  setup_.faults.Hold({});  // the 16 stay
+  setup_.executor.RunReady();
+  EXPECT_EQ(left(), kOrphans);
+  setup_.executor.Advance(std::chrono::seconds(11));
+  EXPECT_LT(left(), kOrphans / 2);
+  EXPECT_GT(left(), kOrphans / 8);
+  EXPECT_FALSE(setup_.front_end().reconciled());
+  setup_.faults.LetGo();
+  setup_.executor.Advance(std::chrono::seconds(20));
+  EXPECT_EQ(left(), 0u);
+  EXPECT_TRUE(setup_.front_end().reconciled());
+  EXPECT_EQ(setup_.front_end().counters().orphans_deleted, kOrphans);
+}
+
+// --- The rate.
+
 // As many pages of the compressor as three pieces of a listing hold.
 void StoreThreePieces(FrontEndSetup& setup, FrontEndClient& client) {
   for (Offset offset = 0; offset < 1200; ++offset) {

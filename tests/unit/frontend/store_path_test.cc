@@ -269,6 +269,30 @@ TEST(StorePath, AnotherSetOfTheTierTakesWhatTheFirstDoesNot) {
   setup.Drop();  // before the node
 }
 
+// Such as a store whose disk takes no writes: it is asked now and then, and its pages are loaded.
+TEST(StorePath, ANodeWhosePutsFailGetsFewOfThemAndStillAnswers) {
+  FrontEndSetup setup;
+  FrontEndClient client = setup.Open();
+  ASSERT_EQ(setup.StoreOne(client, 1, Shrinking(1)), PageCode::kOk);
+  MemoryNode second({.mode = MemoryNode::Mode::kCompressed, .incarnation = 13});
+  setup.front_end().placement().AddNode({3, Tier::kCompressed, "second", 13, &second});
+  setup.front_end().placement().AddSet(3, Tier::kCompressed, {3});
+  setup.compressed.faults().put.SetCode(StatusCode::kInternal);
+  setup.compressed.faults().put.FailBeforeEffect(1000);
+  setup.faults.Watch();
+  for (Offset offset = 100; offset < 200; ++offset) {
+    ASSERT_EQ(setup.StoreOne(client, offset, Shrinking(offset)), PageCode::kOk);
+    EXPECT_EQ(setup.EntryAt(client, offset).word.set(), 3u);
+  }
+  const std::vector<CallKind> seen = setup.faults.seen();
+  const auto puts = std::ranges::count(seen, CallKind::kPut);
+  EXPECT_GT(puts, 0);
+  EXPECT_LT(puts, 25);
+  EXPECT_TRUE(setup.front_end().placement().Find(1)->answers);
+  EXPECT_EQ(setup.LoadOne(client, 1), Shrinking(1));
+  setup.Drop();  // before the node
+}
+
 TEST(StorePath, WithNoNodeInReachAPageIsUnavailableAndTheOldOneStays) {
   FrontEndSetup setup;
   FrontEndClient client = setup.Open();

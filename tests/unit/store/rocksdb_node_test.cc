@@ -6,6 +6,7 @@
 #include <fstream>
 #include <set>
 
+#include "services/cluster/circuit_breaker.h"
 #include "services/store/record_format.h"
 #include "tests/unit/store/fault_env.h"
 #include "tests/unit/store/store_fixture.h"
@@ -331,7 +332,29 @@ TEST(RocksdbNode, AByteFlippedInAFileLosesExactlyThatPage) {
   EXPECT_EQ(setup.calls().Statistics().pages, 39u);
 }
 
-TEST(RocksdbNode, APutThatTheDiskRefusesIsUnavailableAndNotCounted) {
+// Its pages can be loaded, and are.
+TEST(RocksdbNode, AStoreWhoseDiskTakesNoWritesIsNotTakenForSilent) {
+  FaultEnv disk;
+  StoreSetup setup({1000, 0});
+  setup.options.env = disk.env();
+  ASSERT_TRUE(setup.Reopen().ok());
+  SteadyClock clock;
+  CircuitBreaker breaker(setup.node(), {.failures_max = 3}, clock);
+  NodeCalls calls(breaker);
+  calls.PutRaw(NamesFrom(0, 3));
+  disk.FailWrites(true);
+  for (Offset offset = 10; offset < 20; ++offset) {
+    EXPECT_EQ(calls.PutRaw(Named(offset)), PageCode::kUnset);
+    EXPECT_FALSE(calls.Delete({Named(1)}).ok());
+  }
+  EXPECT_FALSE(breaker.open());
+  for (Offset offset = 0; offset < 3; ++offset) {
+    ExpectPlain(calls, Named(offset), true);
+  }
+  disk.FailWrites(false);
+}
+
+TEST(RocksdbNode, APutThatTheDiskRefusesIsAnsweredAndNotCounted) {
   FaultEnv disk;
   StoreSetup setup({1000, 0});
   setup.options.env = disk.env();
@@ -340,8 +363,8 @@ TEST(RocksdbNode, APutThatTheDiskRefusesIsUnavailableAndNotCounted) {
   const NodeStatistics before = setup.calls().Statistics();
   disk.FailWrites(true);
   const OwnedPage page = RawPage(Named(7), true);
-  EXPECT_EQ(setup.calls().Put({page.put}).status().code(), StatusCode::kUnavailable);
-  EXPECT_EQ(setup.calls().Delete({Named(0)}).code(), StatusCode::kUnavailable);
+  EXPECT_EQ(setup.calls().Put({page.put}).status().code(), StatusCode::kInternal);
+  EXPECT_EQ(setup.calls().Delete({Named(0)}).code(), StatusCode::kInternal);
   EXPECT_EQ(setup.calls().Statistics().pages, before.pages);
   EXPECT_EQ(setup.calls().Statistics().payload_bytes, before.payload_bytes);
   EXPECT_GT(setup.store().background_errors(), 0u);

@@ -135,12 +135,12 @@ TEST_F(RocksdbTableLogTest, ADamagedPositionStopsTheShard) {
   EXPECT_EQ(Seal(2).status().code(), StatusCode::kDataLoss);
 }
 
-TEST_F(RocksdbTableLogTest, AWriteThatTheDiskRefusesIsUnavailableAndCanBeSentAgain) {
+TEST_F(RocksdbTableLogTest, AWriteThatTheDiskRefusesIsAnsweredAndCanBeSentAgain) {
   store_.options.env = disk_.env();
   Reopen();
   ASSERT_TRUE(Write(1, 1, {{1, 7, 70, 700}}).ok());
   disk_.FailWrites(true);
-  EXPECT_EQ(Write(1, 2, {{1, 7, 71, 700}}).code(), StatusCode::kUnavailable);
+  EXPECT_EQ(Write(1, 2, {{1, 7, 71, 700}}).code(), StatusCode::kInternal);
   disk_.FailWrites(false);
   Reopen();
   EXPECT_TRUE(Write(1, 2, {{1, 7, 71, 700}}).ok());
