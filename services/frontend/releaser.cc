@@ -156,6 +156,8 @@ void OverlapGate::LetGo(For purpose, bool gave_room) {
   {
     MutexLock lock(mutex_);
     held_by_frees_ -= purpose == For::kFree;
+    returns_ += gave_room;
+    returns_by_frees_ += purpose == For::kFree;
     // Who gave nothing wakes nobody, unless nobody else is left to do it.
     if (waiting_.empty() || (!gave_room && held_ > 1)) {
       --held_;

@@ -1,6 +1,7 @@
 #include "services/frontend/store_path.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <map>
 #include <utility>
@@ -76,6 +77,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     ++rounds_;
     no_room_.clear();
     tried_.clear();
+    returns_before_ = {context_.gate.Returns(false), context_.gate.Returns(true)};
     PutTier(Tier::kCompressed, std::move(pages));
   }
 
@@ -267,7 +269,6 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
       std::ranges::move(records_, std::back_inserter(placed_));
       records_.clear();
       rounds_ = fruitless_ = 0;
-      hopeless_ = false;
     }
     ReleaseLeftovers();
     context_.releaser.Release(std::move(retired), std::move(hold));
@@ -338,10 +339,10 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
       ++context_.counters.overlap_waits;
       return true;
     }
-    if (!overwrites || hopeless_) {
+    if (context_.gate.Returns(overwrites) == returns_before_[overwrites]) {
       return false;
     }
-    hopeless_ = true;  // room may have come back between the refusal and now: one more try
+    // It came between the refusal and now.
     context_.executor.Post([self = shared_from_this()] { self->TryAgain(); });
     return true;
   }
@@ -399,10 +400,10 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   std::shared_ptr<OverlapGate::Hold> hold_;   // while pages of this round overwrite
   int rounds_ = 0;                            // since the last that placed a page
   int fruitless_ = 0;
-  bool unavailable_ = false;  // some node's effect is unknown
-  bool unreached_ = false;    // a node of the set that was tried last
-  bool partly_put_ = false;   // some leftover's record may exist
-  bool hopeless_ = false;
+  bool unavailable_ = false;                  // some node's effect is unknown
+  bool unreached_ = false;                    // a node of the set that was tried last
+  bool partly_put_ = false;                   // some leftover's record may exist
+  std::array<uint64_t, 2> returns_before_{};  // this round: see OverlapGate::Returns
 };
 
 }  // namespace

@@ -9,9 +9,9 @@ port=$(free_port)
 start_vswapd --memory-max 192MiB --capacity-pages 65536
 start_nbdkit size=256M in-flight=$in_flight_bytes metrics=127.0.0.1:"$port"
 
-# of_process FIELD: of /proc/PID/status. metric NAME: its first series.
+# of_process FIELD: of /proc/PID/status. metric NAME: its first series; whoever stopped reading there would break the pipe.
 of_process() { awk -v name="$1:" '$1 == name {print $2}' "/proc/$nbdkit_pid/status"; }
-metric() { curl -sf "http://127.0.0.1:$port/metrics" | awk -v name="$1" '$1 == name || index($1, name "{") == 1 {print $2; exit}'; }
+metric() { curl -sf "http://127.0.0.1:$port/metrics" | awk -v name="$1" '($1 == name || index($1, name "{") == 1) && !found++ {print $2}'; }
 
 # What the host refuses is in the log and in the gauge; what it allows, all threads have.
 flusher=$(metric vswap_client_io_flusher)
@@ -34,7 +34,9 @@ warm=$(of_process VmHWM)
 
 load --time_based --runtime=12 &
 fio=$!
-sleep 2
+writes() { [[ $(metric vswap_client_in_flight_pages) -gt 0 ]]; }
+wait_until 30 writes || fail "fio does not begin"
+sleep 1
 kill -STOP "$vswapd_pid"
 sleep 3
 locked=$(of_process VmLck)

@@ -160,6 +160,24 @@ TEST(StorePath, AStoreWaitsForRoomThatAFreeIsAboutToGiveBack) {
   EXPECT_EQ(setup.StoreOne(client, 22, Noise(22)), PageCode::kResourceExhausted);
 }
 
+// The free's records are deleted after one tier has refused the page and before it is told so.
+TEST(StorePath, RoomThatCameBackWhileAPageWasRefusedIsFound) {
+  FrontEndSetup setup({.compressed_pages = 4, .physical_pages = 1});
+  FrontEndClient client = setup.Open();
+  for (Offset offset = 0; offset < 5; ++offset) {
+    ASSERT_EQ(setup.StoreOne(client, offset, Shrinking(offset)), PageCode::kOk);
+  }
+  setup.held_physical.Hold(HeldNode::kPut);
+  const auto stored = setup.BeginStore(client.MakeStore({{20, Shrinking(20)}}));
+  ASSERT_EQ(setup.held_physical.held(), 1u);
+  ASSERT_TRUE(setup.Free(client, {0, 1}).status.ok());
+  setup.held_physical.LetGo();
+  setup.executor.RunReady();
+  ASSERT_TRUE(stored->has_value());
+  EXPECT_EQ((*stored)->codes, Codes{PageCode::kOk});
+  EXPECT_EQ(setup.StoreOne(client, 21, Shrinking(21)), PageCode::kResourceExhausted);
+}
+
 // A page that does not shrink any more, and whose growth has no room, is refused although others
 // overwrite.
 TEST(StorePath, APageThatGrowsIsRefusedOnAFullDeviceUnderOverwrites) {
