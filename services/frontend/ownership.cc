@@ -666,6 +666,7 @@ void Ownership::Look() {
                          self->second.record.process() == options_.membership->process;
     const std::vector<std::string> wanted = AssignShards(owners, names);
     size_t releasing = 0;
+    quiet = is_live;
     for (ShardId id = 0; is_live && id < shards_.count(); ++id) {
       const auto shard = shards_.Find(id);
       releasing += changing_.contains(id) && shard != nullptr;
@@ -673,6 +674,10 @@ void Ownership::Look() {
       // it could not give it up, and nobody else may take it.
       const bool given = owners[id] == options_.id;
       const bool nobodys = known_[id].record.owner().empty();
+      const bool mine = wanted[id] == options_.id;
+      const bool wants = shard == nullptr && (given || (mine && owners[id].empty()));
+      // What cannot be had does not hold up the rest.
+      quiet &= without_log_.contains(id) || !(wants || changing_.contains(id));
       if (changing_.contains(id) || (settling_ > 0 && !given && !nobodys)) {
         continue;
       }
@@ -680,8 +685,7 @@ void Ownership::Look() {
         --pause;
         continue;
       }
-      const bool mine = wanted[id] == options_.id;
-      if (shard == nullptr && (given || (mine && owners[id].empty()))) {
+      if (wants) {
         take.push_back(id);
       } else if (!mine && shard != nullptr && settling_ == 0 && releasing < kReleasedAtOnce) {
         release.push_back(shard);
@@ -694,8 +698,6 @@ void Ownership::Look() {
     for (const auto& shard : release) {
       changing_.insert(shard->id());
     }
-    quiet = is_live && take.empty() && changing_.empty() &&
-            std::ranges::all_of(pauses_, [](const auto& pause) { return pause.second == 0; });
     if (quiet) {
       started = std::exchange(started_, nullptr);
     }

@@ -559,6 +559,44 @@ class GivenUpTest : public OwnershipTest {
   bool zero_ = false;
 };
 
+TEST_F(GivenUpTest, NothingIsIfItsOwnerLives) {
+  auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  FrontEndClient client = Open(*a);
+  for (Offset offset = 0; offset < 2000; ++offset) {
+    ASSERT_TRUE(Store(*a, client, offset, 1).status.ok());
+  }
+  const ShardId shard = client.ShardAt(0);
+  // Both logs are destroyed while a write is under way, and before their stores are known to be
+  // new.
+  for (CutLog& log : cut_) {
+    log.cut = true;
+  }
+  std::optional<MutationResult> result;
+  const StoreCall call = client.MakeStore({{1, PlainOf({1, 1, 2}, true)}});
+  a->front_end().Store(call, [&](const MutationResult& answer) { result = answer; });
+  Run(std::chrono::seconds(5));
+  EXPECT_FALSE(result.has_value());
+  for (CutLog& log : cut_) {
+    log.cut = false;
+  }
+  ReplaceStores();
+  RunUntil([&] { return result.has_value(); });
+  EXPECT_TRUE(result->status.ok()) << result->status;
+  for (ShardId each = 0; each < kShards; ++each) {
+    RunUntil([&] { return FullOn(each).size() == 2; });
+  }
+  EXPECT_EQ(RecordOf(shard).times_given_up(), 0u);
+  Kill(a);
+  const auto b = Make("b");
+  RunUntil([&] { return b->owned() == kShards; });
+  client.SetEpochs(*b->front_end().GetShardMap());
+  for (Offset offset = 0; offset < 2000; offset += 37) {
+    EXPECT_EQ(*Load(*b, client, offset), PlainOf({1, offset, 1}, true));
+  }
+  EXPECT_EQ(*Load(*b, client, 1), PlainOf({1, 1, 2}, true));
+}
+
 TEST_F(GivenUpTest, AShardWithoutALogBeginsAnewWhenAnOperatorSaysSo) {
   auto a = Make("a");
   RunUntil([&] { return a->started(); });
@@ -573,6 +611,7 @@ TEST_F(GivenUpTest, AShardWithoutALogBeginsAnewWhenAnOperatorSaysSo) {
   ReplaceStores();
   auto b = Make("b");
   Run(std::chrono::seconds(10));
+  EXPECT_TRUE(b->started()) << "it waits for what it cannot have";
   EXPECT_EQ(b->owned(), 0u);
   EXPECT_EQ(b->front_end().shards_waiting(), kShards);
 
