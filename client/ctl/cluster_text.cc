@@ -49,14 +49,31 @@ std::map<uint32_t, v1::ShardRecord> ShardsOf(const v1::GetClusterResponse& clust
   return {cluster.shards().begin(), cluster.shards().end()};
 }
 
+// Null: none lives.
+const v1::FrontEndRecord* FindOwner(const v1::GetClusterResponse& cluster,
+                                    const v1::ShardRecord& shard) {
+  const auto it =
+      std::ranges::find_if(cluster.front_ends(), [&](const v1::FrontEndRecord& front_end) {
+        return front_end.name() == shard.owner() && front_end.process() == shard.owner_process();
+      });
+  return it == cluster.front_ends().end() ? nullptr : &*it;
+}
+
 // A front-end that is alone has no record of its own.
 bool OwnerLives(const v1::GetClusterResponse& cluster, const v1::ShardRecord& shard) {
   return !shard.owner().empty() &&
-         (shard.owner_process() == 0 ||
-          std::ranges::any_of(cluster.front_ends(), [&](const v1::FrontEndRecord& front_end) {
-            return front_end.name() == shard.owner() &&
-                   front_end.process() == shard.owner_process();
-          }));
+         (shard.owner_process() == 0 || FindOwner(cluster, shard) != nullptr);
+}
+
+// Empty: it has everything, and its store answers.
+const char* StateOf(const v1::GetClusterResponse& cluster, const v1::LogReplica& replica) {
+  const auto node = std::ranges::find(cluster.nodes(), replica.node(), &v1::NodeRecord::node);
+  const bool is_gone = node == cluster.nodes().end() ||
+                       (replica.incarnation() != 0 && replica.incarnation() != node->incarnation());
+  return is_gone                                        ? "gone"
+         : StatusOf(cluster, replica.node()) == nullptr ? "silent"
+         : !replica.full()                              ? "filling"
+                                                        : "";
 }
 
 std::string NameOf(const v1::GetClusterResponse& cluster, uint32_t node) {
@@ -67,8 +84,9 @@ std::string NameOf(const v1::GetClusterResponse& cluster, uint32_t node) {
 std::string ReplicasOf(const v1::GetClusterResponse& cluster, const v1::ShardRecord& shard) {
   std::string text;
   for (const v1::LogReplica& replica : shard.replicas()) {
+    const std::string state = StateOf(cluster, replica);
     text += (text.empty() ? "" : ", ") + NameOf(cluster, replica.node()) +
-            (replica.full() ? "" : " (filling)");
+            (state.empty() ? "" : " (" + state + ")");
   }
   return text.empty() ? "-" : text;
 }
@@ -129,15 +147,24 @@ std::string ShardsAsJson(const v1::GetClusterResponse& cluster) {
     for (const v1::LogReplica& replica : shard.replicas()) {
       replicas.push_back({{"node", replica.node()},
                           {"name", NameOf(cluster, replica.node())},
-                          {"full", replica.full()}});
+                          {"full", replica.full()},
+                          {"state", StateOf(cluster, replica)}});
     }
     json.push_back({{"shard", id},
                     {"owner", shard.owner()},
                     {"owner_lives", OwnerLives(cluster, shard)},
                     {"epoch", shard.epoch()},
+                    {"times_given_up", shard.times_given_up()},
                     {"log_replicas", replicas}});
   }
   return json.dump(2) + "\n";
+}
+
+std::string OwnerAddress(const v1::GetClusterResponse& cluster, uint32_t shard) {
+  const auto it = cluster.shards().find(shard);
+  const v1::FrontEndRecord* const owner =
+      it == cluster.shards().end() ? nullptr : FindOwner(cluster, it->second);
+  return owner == nullptr ? "" : owner->address();
 }
 
 std::vector<Job> JobsOf(const v1::GetClusterResponse& cluster,

@@ -16,6 +16,9 @@ std::string NodesAsJson(const v1::GetClusterResponse& cluster);
 std::string ShardsAsTable(const v1::GetClusterResponse& cluster);
 std::string ShardsAsJson(const v1::GetClusterResponse& cluster);
 
+// HOST:PORT of the front-end that is to serve the shard; empty: none is for now.
+std::string OwnerAddress(const v1::GetClusterResponse& cluster, uint32_t shard);
+
 // What is moved: off a node that drains, or since pages have too few copies. The cluster's records,
 // and what the front-ends tell of themselves.
 struct Job {

@@ -21,6 +21,7 @@ namespace {
 
 constexpr auto kTimeout = std::chrono::seconds(5);
 constexpr auto kCheckTimeout = std::chrono::minutes(30);
+constexpr auto kGiveUpTimeout = std::chrono::seconds(30);
 constexpr auto kLook = std::chrono::milliseconds(500);
 
 // Calls the front-end; false where it refuses or does not answer, which is told.
@@ -147,8 +148,64 @@ int Drain(const std::string& address, const v1::DrainRequest& request, bool wait
   return 0;
 }
 
+// Asks whoever is to serve the shard. Refused as ABORTED, it is asked again: it changes hands, or
+// another try to take it is under way.
+grpc::Status GiveUpOne(const std::string& address, const v1::GiveUpRequest& request) {
+  grpc::Status answer(grpc::StatusCode::UNAVAILABLE, "no front-end is to serve it now");
+  for (const auto end = std::chrono::steady_clock::now() + kGiveUpTimeout;
+       std::chrono::steady_clock::now() < end; std::this_thread::sleep_for(kLook)) {
+    const auto cluster = AskCluster(address);
+    const std::string owner = cluster ? OwnerAddress(*cluster, request.shard()) : "";
+    if (owner.empty()) {
+      continue;
+    }
+    v1::AdminService::Stub admin(grpc::CreateChannel(owner, grpc::InsecureChannelCredentials()));
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kGiveUpTimeout);
+    v1::GiveUpResponse response;
+    answer = admin.GiveUp(&context, request, &response);
+    if (answer.error_code() != grpc::StatusCode::ABORTED) {
+      break;
+    }
+  }
+  return answer;
+}
+
+// Exit status 1: some shard was not given up.
+int GiveUp(const std::string& address, std::vector<uint32_t> shards, bool every, bool silent_too,
+           bool sure) {
+  const std::optional<v1::GetClusterResponse> cluster = AskCluster(address);
+  if (!cluster) {
+    return 1;
+  }
+  if (!sure) {
+    std::cerr << "vswapctl: what is given up is lost for ever, also if a store with a shard's log "
+                 "comes back. Look at `vswapctl shards`, and say --yes\n";
+    return 2;
+  }
+  for (uint32_t shard = 0; every && shard < cluster->cluster().shard_count(); ++shard) {
+    shards.push_back(shard);
+  }
+  int result = 0;
+  for (const uint32_t shard : shards) {
+    v1::GiveUpRequest request;
+    request.set_shard(shard);
+    request.set_silent_too(silent_too);
+    const grpc::Status answer = GiveUpOne(address, request);
+    // Of all shards, those that are served are not meant.
+    const bool served = answer.error_code() == grpc::StatusCode::FAILED_PRECONDITION;
+    if (answer.ok()) {
+      std::cout << "shard " << shard << " begins anew: what it held is lost\n";
+    } else if (!every || !served) {
+      std::cerr << "vswapctl: " << answer.error_message() << std::endl;
+      result = 1;
+    }
+  }
+  return result;
+}
+
 int Main(int argc, char** argv) {
-  CLI::App app("vswapctl: looks at a vswap service, and empties its nodes");
+  CLI::App app("vswapctl: looks at a vswap service, empties its nodes, and gives lost shards up");
   app.set_version_flag("--version", std::string("vswapctl ") + kVersionText);
   app.require_subcommand(1);
   std::string address = "127.0.0.1:7410";
@@ -187,12 +244,29 @@ int Main(int argc, char** argv) {
       add_action("--cancel", v1::DRAIN_ACTION_CANCEL, "leave the rest where it is");
   pause->excludes(resume)->excludes(cancel);
   resume->excludes(cancel);
+  CLI::App* give_up = app.add_subcommand(
+      "give-up", "begin shards anew that nobody can serve, since their logs are gone");
+  std::vector<uint32_t> shards;
+  bool every = false;
+  bool silent_too = false;
+  bool sure = false;
+  CLI::Option* const some = give_up->add_option("SHARD", shards, "their numbers");
+  CLI::Option* const all = give_up->add_flag("--all", every, "every shard that is not served");
+  some->excludes(all);
+  give_up->add_flag("--silent", silent_too, "also where a store that does not answer has the log");
+  give_up->add_flag("--yes", sure, "I know that what they held is lost for ever");
   std::string output = "table";
-  for (CLI::App* command : app.get_subcommands([&](CLI::App* each) { return each != drain; })) {
+  for (CLI::App* command :
+       app.get_subcommands([&](CLI::App* each) { return each != drain && each != give_up; })) {
     command->add_option("--output", output, "table or json")
         ->check(CLI::IsMember({"table", "json"}))
         ->capture_default_str();
   }
+  give_up->final_callback([&] {
+    if (shards.empty() && !every) {
+      throw CLI::RequiredError("give-up: SHARD, or --all");
+    }
+  });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -201,6 +275,9 @@ int Main(int argc, char** argv) {
   const bool json = output == "json";
   if (*drain) {
     return Drain(address, to_drain, wait);
+  }
+  if (*give_up) {
+    return GiveUp(address, shards, every, silent_too, sure);
   }
   if (*check) {
     return RunCheck(address, json);

@@ -18,6 +18,10 @@ using NodeId = uint32_t;       // from 1
 using Incarnation = uint64_t;  // random, lives with a node's data
 
 inline constexpr Version kVersionMax = (Version{1} << 48) - 1;
+// A shard's versions come from its log. Where that is lost (ShardRecord.times_given_up), nobody
+// knows which were used: those that follow start at the next multiple of this.
+inline constexpr Version kVersionsPerLog = Version{1} << 44;
+inline constexpr uint32_t kTimesGivenUpMax = (kVersionMax + 1) / kVersionsPerLog - 1;
 inline constexpr SetId kSetIdMax = (1 << 13) - 1;
 inline constexpr uint32_t kClusterSlots = 512;   // 2 MiB
 inline constexpr uint32_t kStripePages = 32768;  // 128 MiB: consecutive slots that share a shard

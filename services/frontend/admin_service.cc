@@ -9,6 +9,7 @@ namespace vswap {
 namespace {
 
 constexpr auto kCheckMax = std::chrono::minutes(30);
+constexpr auto kGiveUpMax = std::chrono::seconds(30);
 
 }  // namespace
 
@@ -47,6 +48,13 @@ grpc::Status AdminService::GetCluster(grpc::ServerContext*, const v1::GetCluster
 grpc::Status AdminService::Drain(grpc::ServerContext*, const v1::DrainRequest* request,
                                  v1::DrainResponse*) {
   return ToGrpc(ChangeDrain(front_end_.placement(), coordinator_, *request));
+}
+
+grpc::Status AdminService::GiveUp(grpc::ServerContext*, const v1::GiveUpRequest* request,
+                                  v1::GiveUpResponse*) {
+  return ToGrpc(AwaitStatus(kGiveUpMax, [&](std::function<void(Status)> done) {
+    front_end_.GiveUpPages(request->shard(), request->silent_too(), std::move(done));
+  }));
 }
 
 }  // namespace vswap

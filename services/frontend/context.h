@@ -58,6 +58,7 @@ struct FrontEndCounters {
   std::atomic<uint64_t> comparisons{0};  // of a node with the tables, to the end
   std::atomic<uint64_t> shards_taken{0};
   std::atomic<uint64_t> shards_lost{0};  // another front-end owns them
+  std::atomic<uint64_t> shards_given_up{0};
   std::atomic<uint64_t> shards_released{0};
   std::atomic<uint64_t> log_replicas_added{0};
   std::atomic<uint64_t> log_replicas_removed{0};

@@ -42,6 +42,12 @@ void Log(const FrontEndContext& context, const std::shared_ptr<Shard>& shard,
 
 Word NoneWord(const BegunSlot& slot) { return Word(Backing::kNone, 0, slot.version); }
 
+// A freed slot where what has no word is lost (Shard::GivenUp).
+SlotRecord Zeroed(SpaceId space, const BegunSlot& slot) {
+  return {space, slot.offset, Word(Backing::kZero, 0, slot.version).bits(),
+          Companion::Stored(0).bits()};
+}
+
 // The entry with one reference less.
 SlotRecord Dropped(SpaceId space, const BegunSlot& slot) {
   const Entry& entry = slot.current;
@@ -65,7 +71,8 @@ void FreePages(const FrontEndContext& context, std::shared_ptr<Shard> shard, Fre
   }
   for (const BegunSlot& slot : change.slots) {
     change.answer.freed_pages += slot.current.live();
-    change.records.push_back(Dropped(call.header.space, slot));
+    change.records.push_back(shard->GivenUp(call.header.space) ? Zeroed(call.header.space, slot)
+                                                               : Dropped(call.header.space, slot));
   }
   change.log_answer = call.kind == SpaceKind::kAllocated;
   context.counters.freed += change.answer.freed_pages;

@@ -131,7 +131,8 @@ void FrontEnd::StartWith(const v1::ClusterRecord& cluster, std::optional<Members
                       .logs = logs_,
                       .executor = executor_,
                       .log_replicas = log_replicas,
-                      .on_fenced = nullptr},
+                      .on_fenced = nullptr,
+                      .tokens = [this](auto found) { FindTokens(std::move(found)); }},
         shards_, validity_, counters_);
     if (membership) {
       RedundancyKeeper::Options redundancy = options_.redundancy;
@@ -175,6 +176,22 @@ void FrontEnd::LearnAll(std::function<void(Status)> done) {
                       }
                       done(Status());
                     });
+}
+
+void FrontEnd::FindTokens(Callback<std::vector<TokenRecord>> done) {
+  LearnAll([this, done = std::move(done)](const Status& learned) {
+    if (!learned.ok()) {
+      return done(learned);
+    }
+    std::vector<TokenRecord> tokens;
+    {
+      MutexLock lock(mutex_);
+      for (const auto& [id, space] : spaces_) {
+        tokens.push_back({id, space.token});
+      }
+    }
+    done(std::move(tokens));
+  });
 }
 
 void FrontEnd::OnStarted(const Status& status, const std::function<void(Status)>& done) {
@@ -447,20 +464,39 @@ void FrontEnd::TryOpen(std::shared_ptr<Opening> opening) {
     if (found->has_value()) {
       return CommitOpen(opening, (*found)->revision, key, 0);
     }
-    coordinator_.Get(kNextSpaceKey, [this, opening, key](StatusOr<std::optional<KeyValue>> next) {
+    FindNextSpace([this, opening, key](const StatusOr<NextSpace>& next) {
       if (!next.ok()) {
         return opening->done(next.status());
       }
-      const std::optional<SpaceId> id = next->has_value() ? ToSpaceId((*next)->value) : 1;
-      if (!id) {
-        return opening->done(DamagedRecord(kNextSpaceKey));
-      }
-      opening->record.set_space(*id);
+      opening->record.set_space(next->id);
       opening->record.set_pages(opening->call.create_pages);
       opening->record.set_kind(static_cast<v1::SpaceKind>(
           opening->call.kind == SpaceKind::kUnset ? SpaceKind::kDevice : opening->call.kind));
-      CommitOpen(opening, 0, key, next->has_value() ? (*next)->revision : 0);
+      CommitOpen(opening, 0, key, next->revision);
     });
+  });
+}
+
+void FrontEnd::FindNextSpace(Callback<NextSpace> done) {
+  coordinator_.Get(
+      kNextSpaceKey, [done = std::move(done)](const StatusOr<std::optional<KeyValue>>& next) {
+        if (!next.ok()) {
+          return done(next.status());
+        }
+        if (!next->has_value()) {
+          return done(NextSpace{1, 0});
+        }
+        const std::optional<SpaceId> id = ToSpaceId((*next)->value);
+        id ? done(NextSpace{*id, (*next)->revision}) : done(DamagedRecord(kNextSpaceKey));
+      });
+}
+
+void FrontEnd::GiveUpPages(ShardId shard, bool silent_too, std::function<void(Status)> done) {
+  if (!serving_) {
+    return done(MakeError(ErrorReason::kNotServing, "the front-end is starting or stopping"));
+  }
+  FindNextSpace([this, shard, silent_too, done = std::move(done)](const StatusOr<NextSpace>& next) {
+    next.ok() ? ownership_->GiveUpPages(shard, next->id, silent_too, done) : done(next.status());
   });
 }
 

@@ -99,6 +99,8 @@ class FrontEnd {
   bool reconciled() const;
 
   void Open(OpenCall call, Callback<OpenReply> done);
+  // See Ownership::GiveUpPages.
+  void GiveUpPages(ShardId shard, bool silent_too, std::function<void(Status)> done);
   // Detaches: the token is fenced, the pages stay.
   void Close(SpaceId space, Token token, std::function<void(Status)> done);
   void ListSpaces(Callback<std::vector<SpaceInfo>> done);
@@ -127,6 +129,8 @@ class FrontEnd {
   uint64_t stores_overtaken() const;
   // Shards served here whose log has fewer full replicas than are wanted.
   size_t shards_degraded() const { return serving_ ? ownership_->shards_degraded() : 0; }
+  // Shards that this front-end is to serve and does not: it is taking them, or cannot.
+  size_t shards_waiting() const { return serving_ ? ownership_->shards_waiting() : 0; }
   // Pages of these shards that one loss more may cost: with fewer lasting copies than are wanted,
   // with one on a node that does not answer, or with one that was found missing.
   uint64_t degraded_pages() const;
@@ -181,9 +185,17 @@ class FrontEnd {
   void Prepare(const Shard& shard, std::function<void(Status)> done);
   // Learns of all spaces that there are.
   void LearnAll(std::function<void(Status)> done);
+  // Of all spaces that there are.
+  void FindTokens(Callback<std::vector<TokenRecord>> done);
   // Learns of a space, unless it knows a later record.
   void Learn(const v1::SpaceRecord& record);
   void TryOpen(std::shared_ptr<Opening> opening);
+  // The id of the space that is made next, and the record's revision.
+  struct NextSpace {
+    SpaceId id = 0;
+    uint64_t revision = 0;
+  };
+  void FindNextSpace(Callback<NextSpace> done);
   void CommitOpen(std::shared_ptr<Opening> opening, uint64_t space_revision, std::string space,
                   uint64_t next_revision);
   void Raise(const std::shared_ptr<Opening>& opening);

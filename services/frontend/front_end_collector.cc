@@ -109,6 +109,8 @@ constexpr CounterRow kCounters[] = {
      &FrontEndCounters::shards_taken},
     {"vswap_shards_released_total", "Shards given up to another front-end.", nullptr, nullptr,
      &FrontEndCounters::shards_released},
+    {"vswap_shards_given_up_total", "Shards that an operator had begin anew, without their pages.",
+     nullptr, nullptr, &FrontEndCounters::shards_given_up},
     {"vswap_shards_lost_total", "Shards that another front-end took.", nullptr, nullptr,
      &FrontEndCounters::shards_lost},
     {"vswap_log_replicas_added_total", "Replicas of table logs that were begun to be filled.",
@@ -271,6 +273,10 @@ std::vector<prometheus::MetricFamily> FrontEndCollector::Collect() const {
                MetricType::Counter, {}, static_cast<double>(front_end_.releases_dropped()));
   families.AddGauge("vswap_shards", "Shards that this front-end serves.", {},
                     front_end_.shards().size());
+  families.AddGauge("vswap_shards_waiting",
+                    "Shards that this front-end is to serve and does not: it is taking them, or "
+                    "no replica of their log is within reach.",
+                    {}, front_end_.shards_waiting());
   families.AddGauge("vswap_shards_degraded",
                     "Of these, those whose log has fewer full replicas than are wanted.", {},
                     front_end_.shards_degraded());

@@ -119,7 +119,8 @@ class LoadOp : public std::enable_shared_from_this<LoadOp> {
       if (AskNextCopy(i, &questions)) {
         continue;
       }
-      if (page.unheard || context_.placement.CopiesOf(word.set()).empty()) {
+      const bool given_up = word.set() == 0;  // nobody has it: see Shard::GivenUp
+      if (page.unheard || (!given_up && context_.placement.CopiesOf(word.set()).empty())) {
         ++context_.counters.loads_unavailable;
         reply_.pages[i].code = PageCode::kUnavailable;
       } else {

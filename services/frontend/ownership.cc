@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "services/cluster/registry.h"
+#include "services/common/silence.h"
 #include "services/frontend/shard_assignment.h"
 
 namespace vswap {
@@ -150,6 +151,14 @@ bool Ownership::AllOwned() const {
   return std::ranges::none_of(map.owners, [](uint32_t owner) { return owner == 0; });
 }
 
+size_t Ownership::shards_waiting() const {
+  MutexLock lock(mutex_);
+  return static_cast<size_t>(std::ranges::count_if(known_, [this](const auto& known) {
+    mutex_.AssertHeld();
+    return LiveOwner(known.second.record) == options_.id && shards_.Find(known.first) == nullptr;
+  }));
+}
+
 std::vector<v1::FrontEndRecord> Ownership::Others() const {
   std::vector<v1::FrontEndRecord> others;
   MutexLock lock(mutex_);
@@ -235,10 +244,11 @@ StatusOr<Ownership::Batch> Ownership::MakeBatch(const std::vector<ShardId>& ids)
     if (!record.owner().empty() && among_others()) {
       names.insert(record.owner());
     }
-    if (record.replicas_size() == 0) {
+    const bool is_new = record.times_given_up() == 0 && record.replicas_size() == 0;
+    if (is_new) {
       PlaceNewLog(taking_.logs.Stores(), taking_.log_replicas, id, record);
     }
-    if (record.replicas_size() == 0) {
+    if (is_new && record.replicas_size() == 0) {
       return MakeError(StatusCode::kUnavailable, "there is no store for the table log");
     }
     record.set_owner(options_.id);
@@ -277,7 +287,8 @@ void Ownership::OnClaimed(ShardId id, OwnedShard owned, std::function<void(Statu
     }
   }
   TakeShard(taking_, id, std::move(owned),
-            [self = shared_from_this(), finish](const StatusOr<OwnedShard>& taken) {
+            [self = shared_from_this(), id, finish](const StatusOr<OwnedShard>& taken) {
+              self->NoteTaken(id, taken.status());
               if (!taken.ok()) {
                 return finish(taken.status());
               }
@@ -286,6 +297,15 @@ void Ownership::OnClaimed(ShardId id, OwnedShard owned, std::function<void(Statu
                     prepared.ok() ? self->Serve(owned, finish) : finish(prepared);
                   });
             });
+}
+
+void Ownership::NoteTaken(ShardId id, const Status& status) {
+  MutexLock lock(mutex_);
+  if (status.ok()) {
+    without_log_.erase(id);
+  } else if (status.code() != StatusCode::kAborted) {
+    without_log_[id] = status;
+  }
 }
 
 void Ownership::Serve(const OwnedShard& owned, std::function<void(Status)> done) {
@@ -340,6 +360,72 @@ void Ownership::OnFenced(const std::shared_ptr<Shard>& shard, const Status& why)
   shards_.Remove(*shard);
   ++counters_.shards_lost;
   spdlog::warn("shard {} is lost: {}", shard->id(), std::string(MessageOf(why)));
+}
+
+void Ownership::GiveUpPages(ShardId id, SpaceId lost_spaces_end, bool silent_too,
+                            std::function<void(Status)> done) {
+  v1::ShardRecord record;
+  Transaction give_up;
+  Status refusal;
+  {
+    MutexLock lock(mutex_);
+    refusal = CheckGiveUp(id, silent_too);
+    if (refusal.ok()) {
+      changing_.insert(id);
+      record = known_[id].record;
+      record.set_epoch(record.epoch() + 1);
+      record.clear_replicas();
+      record.set_times_given_up(record.times_given_up() + 1);
+      record.set_lost_spaces_end(lost_spaces_end);
+      give_up.compares = {{ShardKey(id), known_[id].revision},
+                          {OwnKey(), live_[options_.id].revision}};
+      give_up.puts = {{ShardKey(id), record.SerializeAsString()}};
+    }
+  }
+  if (!refusal.ok()) {
+    return done(std::move(refusal));
+  }
+  taking_.coordinator.Commit(give_up, [self = shared_from_this(), id, record,
+                                       done](const StatusOr<TransactionReply>& reply) {
+    if (reply.ok() && reply->succeeded) {
+      spdlog::warn("shard {} is given up: what spaces below {} had in it is lost", id,
+                   record.lost_spaces_end());
+      ++self->counters_.shards_given_up;
+      return self->OnClaimed(id, {nullptr, record, reply->revision}, done);
+    }
+    const Status failure = reply.ok() ? MakeError(StatusCode::kAborted,
+                                                  "another front-end changed the shard meanwhile")
+                                      : reply.status();
+    self->EndTaking(id, failure);
+    done(failure);
+  });
+}
+
+Status Ownership::CheckGiveUp(ShardId id, bool silent_too) {
+  const auto refuse = [id](StatusCode code, const std::string& why) {
+    return MakeError(code, "shard " + std::to_string(id) + why);
+  };
+  if (id >= shards_.count()) {
+    return InvalidField("shard", std::to_string(id), "0.." + std::to_string(shards_.count() - 1));
+  }
+  if (shards_.Find(id) != nullptr || !among_others()) {
+    return refuse(StatusCode::kFailedPrecondition, " is served");
+  }
+  const v1::ShardRecord& record = known_[id].record;
+  const auto failure = without_log_.find(id);
+  if (LiveOwner(record) != options_.id || changing_.contains(id) || failure == without_log_.end()) {
+    return refuse(StatusCode::kAborted, " is being taken, or is another front-end's: look again");
+  }
+  if (IsSilence(failure->second) && !silent_too) {
+    return refuse(StatusCode::kFailedPrecondition,
+                  " waits for a store that has its log and may come back");
+  }
+  if (record.times_given_up() == kTimesGivenUpMax) {
+    return refuse(
+        StatusCode::kResourceExhausted,
+        " was given up " + std::to_string(kTimesGivenUpMax) + " times, as often as it can be");
+  }
+  return Status();
 }
 
 // --- Among others: the record and its lease.
@@ -580,6 +666,7 @@ void Ownership::Look() {
                          self->second.record.process() == options_.membership->process;
     const std::vector<std::string> wanted = AssignShards(owners, names);
     size_t releasing = 0;
+    quiet = is_live;
     for (ShardId id = 0; is_live && id < shards_.count(); ++id) {
       const auto shard = shards_.Find(id);
       releasing += changing_.contains(id) && shard != nullptr;
@@ -587,6 +674,10 @@ void Ownership::Look() {
       // it could not give it up, and nobody else may take it.
       const bool given = owners[id] == options_.id;
       const bool nobodys = known_[id].record.owner().empty();
+      const bool mine = wanted[id] == options_.id;
+      const bool wants = shard == nullptr && (given || (mine && owners[id].empty()));
+      // What cannot be had does not hold up the rest.
+      quiet &= without_log_.contains(id) || !(wants || changing_.contains(id));
       if (changing_.contains(id) || (settling_ > 0 && !given && !nobodys)) {
         continue;
       }
@@ -594,8 +685,7 @@ void Ownership::Look() {
         --pause;
         continue;
       }
-      const bool mine = wanted[id] == options_.id;
-      if (shard == nullptr && (given || (mine && owners[id].empty()))) {
+      if (wants) {
         take.push_back(id);
       } else if (!mine && shard != nullptr && settling_ == 0 && releasing < kReleasedAtOnce) {
         release.push_back(shard);
@@ -608,8 +698,6 @@ void Ownership::Look() {
     for (const auto& shard : release) {
       changing_.insert(shard->id());
     }
-    quiet = is_live && take.empty() && changing_.empty() &&
-            std::ranges::all_of(pauses_, [](const auto& pause) { return pause.second == 0; });
     if (quiet) {
       started = std::exchange(started_, nullptr);
     }

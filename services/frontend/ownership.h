@@ -66,6 +66,16 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   void Start(std::function<void(Status)> done);
   // Takes nothing more, and gives the lease up; `done` when that is done or has failed.
   void Stop(std::function<void(Status)> done);
+  // For an operator: a shard of this front-end that cannot be taken, since no replica of its log is
+  // left or sound, begins anew without pages (Shard::GivenUp); `done` when it is served.
+  // `silent_too`: also where a store that does not answer may have one. Spaces from
+  // `lost_spaces_end` on have stored nothing to it yet.
+  //
+  // FAILED_PRECONDITION: it is served, or would be given up for a silent store. ABORTED: another
+  // front-end's, or it is being taken: try again. RESOURCE_EXHAUSTED: kTimesGivenUpMax.
+  // INVALID_ARGUMENT: no such shard.
+  void GiveUpPages(ShardId id, SpaceId lost_spaces_end, bool silent_too,
+                   std::function<void(Status)> done);
   ShardMap Map() const;
   // Whether every shard has an owner that lives.
   bool AllOwned() const;
@@ -74,6 +84,8 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   bool among_others() const { return options_.membership.has_value(); }
   // Shards of this front-end whose log has fewer full replicas than are wanted.
   size_t shards_degraded() const { return keeper_->degraded(); }
+  // Shards that the records give to this front-end and that it does not serve.
+  size_t shards_waiting() const;
 
  private:
   struct Known {
@@ -101,6 +113,9 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   void OnClaimed(ShardId id, OwnedShard owned, std::function<void(Status)> done);
   void Serve(const OwnedShard& owned, std::function<void(Status)> done);
   Status OnStarted(const std::shared_ptr<Shard>& shard);
+  // What came of reading the shard's log.
+  void NoteTaken(ShardId id, const Status& status);
+  Status CheckGiveUp(ShardId id, bool silent_too) REQUIRES(mutex_);
   void EndTaking(ShardId id, const Status& status);
   void OnFenced(const std::shared_ptr<Shard>& shard, const Status& why);
 
@@ -132,7 +147,8 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   std::map<std::string, Live> live_ GUARDED_BY(mutex_);
   std::set<ShardId> changing_ GUARDED_BY(mutex_);     // being taken or given up
   std::map<ShardId, int> pauses_ GUARDED_BY(mutex_);  // looks until a failed taking is tried again
-  int settling_ GUARDED_BY(mutex_) = 0;               // looks until others' shards may be taken
+  std::map<ShardId, Status> without_log_ GUARDED_BY(mutex_);  // why the last taking failed
+  int settling_ GUARDED_BY(mutex_) = 0;  // looks until others' shards may be taken
   LeaseId lease_ GUARDED_BY(mutex_) = 0;
   bool joined_before_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;

@@ -18,6 +18,11 @@ constexpr size_t kWriteAnswersMax = 64;
 // What a write tells a replica that joins, beside.
 constexpr size_t kFillSlotsMax = 8 * kClusterSlots;
 
+// Of a slot of a space that was given up: lost, with nobody to ask. It may have any number of
+// references, so in an allocated space nothing can be stored to it, and none added.
+constexpr Entry kGivenUpEntry{Word(Backing::kLost, 0, 0),
+                              Companion().WithReferences(kReferencesMax)};
+
 Status NotServing() {
   return MakeError(ErrorReason::kNotServing, "the shard is not served here now");
 }
@@ -131,6 +136,11 @@ Status Shard::CheckHeader(const RequestHeader& header) const {
   return Status();
 }
 
+Entry Shard::EntryOf(SpaceId space, Offset offset) const {
+  const Entry entry = table_.Get(space, offset);
+  return entry.live() || !GivenUp(space) ? entry : kGivenUpEntry;
+}
+
 Status Shard::CheckRead(const RequestHeader& header) const {
   MutexLock lock(mutex_);
   return CheckHeader(header);
@@ -188,10 +198,10 @@ std::shared_ptr<Request> Shard::AdmitStore(const RequestHeader& header,
     }
     slots->reserve(offsets.size());
     for (const Offset offset : offsets) {
-      const Entry entry = table_.Get(header.space, offset);
+      const Entry entry = EntryOf(header.space, offset);
       if (kind == SpaceKind::kAllocated && !entry.live()) {
         slots->push_back({offset, 0, entry, PageCode::kNotFound});
-      } else if (entry.companion.references() > 1) {
+      } else if (kind == SpaceKind::kAllocated && entry.companion.references() > 1) {
         slots->push_back({offset, 0, entry, PageCode::kFailedPrecondition});
       } else {
         BeginSlot(header.space, offset, false, slots);
@@ -208,13 +218,23 @@ std::shared_ptr<Request> Shard::AdmitFree(const RequestHeader& header,
     mutex_.AssertHeld();
     const bool allocated = kind == SpaceKind::kAllocated;
     std::vector<Offset> offsets;
-    for (const Extent& extent : extents) {
-      table_.ForEach(header.space, extent, [&](Offset offset, const Entry& entry) {
-        mutex_.AssertHeld();
-        if (entry.live() || table_.FindInFlight(header.space, offset) != nullptr) {
+    if (GivenUp(header.space)) {
+      // No entry is left of an allocated one, and none is made.
+      for (const Offset offset : allocated ? std::vector<Offset>() : OffsetsOf(extents)) {
+        if (EntryOf(header.space, offset).word.kind() != Backing::kZero ||
+            table_.FindInFlight(header.space, offset) != nullptr) {
           offsets.push_back(offset);
         }
-      });
+      }
+    } else {
+      for (const Extent& extent : extents) {
+        table_.ForEach(header.space, extent, [&](Offset offset, const Entry& entry) {
+          mutex_.AssertHeld();
+          if (entry.live() || table_.FindInFlight(header.space, offset) != nullptr) {
+            offsets.push_back(offset);
+          }
+        });
+      }
     }
     VSWAP_RETURN_IF_ERROR(CheckVersions(offsets.size()));
     if (allocated) {
@@ -238,7 +258,7 @@ std::shared_ptr<Request> Shard::AdmitDuplicate(const RequestHeader& header,
     VSWAP_RETURN_IF_ERROR(CheckNotBusy(header.space, offsets, true));
     slots->reserve(offsets.size());
     for (const Offset offset : offsets) {
-      const Entry entry = table_.Get(header.space, offset);
+      const Entry entry = EntryOf(header.space, offset);
       if (!entry.live()) {
         slots->push_back({offset, 0, entry, PageCode::kNotFound});
       } else if (entry.companion.references() == kReferencesMax) {
@@ -262,6 +282,10 @@ std::shared_ptr<Request> Shard::AdmitAllocate(const RequestHeader& header,
 
 Status Shard::BeginAllocation(const RequestHeader& header, const AllocateShape& shape,
                               std::vector<BegunSlot>* slots) {
+  if (GivenUp(header.space)) {
+    return MakeError(StatusCode::kResourceExhausted,
+                     "the space's part of shard " + std::to_string(options_.id) + " was given up");
+  }
   VSWAP_RETURN_IF_ERROR(CheckVersions(size_t{shape.count} << shape.order));
   auto allocator = allocators_.find(header.space);
   if (allocator == allocators_.end()) {
@@ -285,6 +309,10 @@ Status Shard::BeginAllocation(const RequestHeader& header, const AllocateShape& 
 }
 
 Status Shard::CheckVersions(size_t count) const {
+  if (next_version_ + count > options_.versions_limit) {
+    return MakeError(StatusCode::kResourceExhausted,
+                     "shard " + std::to_string(options_.id) + " has used up its versions");
+  }
   return next_version_ + count > versions_end_
              ? MakeError(ErrorReason::kNotServing, "the shard waits for a reservation of versions")
              : Status();
@@ -306,7 +334,7 @@ void Shard::BeginSlot(SpaceId space, Offset offset, bool exclusive, std::vector<
   ++change.count;
   change.exclusive = exclusive;
   ++under_way_;
-  slots->push_back({offset, next_version_++, table_.Get(space, offset)});
+  slots->push_back({offset, next_version_++, EntryOf(space, offset)});
 }
 
 void Shard::SettleOne(SpaceId space, Offset offset) {
@@ -478,7 +506,7 @@ std::vector<SpaceId> Shard::Spaces() const {
 
 Entry Shard::Lookup(SpaceId space, Offset offset) const {
   MutexLock lock(mutex_);
-  return table_.Get(space, offset);
+  return EntryOf(space, offset);
 }
 
 std::vector<Entry> Shard::Lookup(SpaceId space, const std::vector<Extent>& extents) const {
@@ -486,7 +514,7 @@ std::vector<Entry> Shard::Lookup(SpaceId space, const std::vector<Extent>& exten
   MutexLock lock(mutex_);
   for (const Extent& extent : extents) {
     for (uint32_t i = 0; i < extent.pages; ++i) {
-      entries.push_back(table_.Get(space, extent.offset + i));
+      entries.push_back(EntryOf(space, extent.offset + i));
     }
   }
   return entries;
@@ -497,7 +525,8 @@ std::vector<Entry> Shard::LookupForLoad(SpaceId space, const std::vector<Extent>
   MutexLock lock(mutex_);
   for (const Extent& extent : extents) {
     for (uint32_t i = 0; i < extent.pages; ++i) {
-      entries.push_back(table_.Touch(space, extent.offset + i));
+      table_.Touch(space, extent.offset + i);
+      entries.push_back(EntryOf(space, extent.offset + i));
     }
   }
   return entries;
@@ -568,8 +597,8 @@ void Shard::Pump() {
   std::vector<TableLog*> logs;
   {
     MutexLock lock(mutex_);
-    const bool versions_low =
-        versions_asked_ == 0 && next_version_ + options_.versions_block / 2 > versions_end_;
+    const bool versions_low = versions_asked_ == 0 && versions_end_ < options_.versions_limit &&
+                              next_version_ + options_.versions_block / 2 > versions_end_;
     const bool filling = std::ranges::any_of(replicas_, [](const Replica& replica) {
       return replica.filling != nullptr && (!replica.filling->begun || !replica.filling->empty());
     });
@@ -584,7 +613,7 @@ void Shard::Pump() {
     out.epoch = options_.epoch;
     out.sequence = ++last_sequence_;
     if (versions_low) {
-      versions_asked_ = next_version_ + options_.versions_block;
+      versions_asked_ = std::min(next_version_ + options_.versions_block, options_.versions_limit);
       out.versions_reserved = versions_asked_;
     }
     // A none word that was stored to again since needs no purge: its record is overwritten.
@@ -757,6 +786,26 @@ void Shard::RemoveReplica(TableLog* log) {
   }
   if (decided != nullptr) {
     OnWritten(decided);
+  }
+}
+
+void Shard::ReplaceReplicas(TableLog* log) {
+  std::shared_ptr<WriteUnderWay> write;
+  {
+    MutexLock lock(mutex_);
+    replicas_.clear();
+    replicas_.push_back({log, std::make_unique<Filling>()});
+    write = writing_;
+    if (write != nullptr) {
+      write->fillings.clear();
+      write->fillings[log] = FillingWrite(write->write, *replicas_.front().filling);
+      write->missing = {log};
+    }
+  }
+  if (write != nullptr) {
+    Send(write, log, options_.retry_min);
+  } else {
+    Pump();
   }
 }
 

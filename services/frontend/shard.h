@@ -66,7 +66,10 @@ class Shard : public std::enable_shared_from_this<Shard> {
   struct Options {
     ShardId id = 0;
     Epoch epoch = 0;
-    Version versions_block = 1 << 20;  // reserved in the log at a time
+    Version versions_block = 1 << 20;          // reserved in the log at a time
+    Version versions_limit = kVersionsPerLog;  // none from it on is issued
+    // What spaces below it have no word for is lost, not free: see ShardRecord.
+    SpaceId lost_spaces_end = 0;
     Duration retry_min = std::chrono::milliseconds(5);
     Duration retry_max = std::chrono::seconds(1);
     // Told when a log refuses the epoch: somebody else owns the shard. Null: nobody is.
@@ -161,6 +164,11 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // The spaces that were ever opened here.
   std::vector<SpaceId> Spaces() const;
 
+  // Whether this shard's part of the space was given up. Then what has no word is lost (a lost word
+  // of set 0); the freed slots of a device space are zero, which its loads cannot tell from free;
+  // and those of an allocated space stay lost for ever, since nobody knows who refers to them.
+  bool GivenUp(SpaceId space) const { return space < options_.lost_spaces_end; }
+
   // Checks a request that changes nothing.
   Status CheckRead(const RequestHeader& header) const;
   Entry Lookup(SpaceId space, Offset offset) const;
@@ -216,6 +224,9 @@ class Shard : public std::enable_shared_from_this<Shard> {
   void AddReplica(TableLog* log);
   // Nothing waits for it any more.
   void RemoveReplica(TableLog* log);
+  // All replicas are destroyed: this one takes the place of them all, also in the write under way,
+  // and is filled.
+  void ReplaceReplicas(TableLog* log);
   // It was filled, and the record says so.
   void MarkFull(TableLog* log);
   // Somebody else owns the shard.
@@ -254,6 +265,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   };
 
   Status CheckHeader(const RequestHeader& header) const REQUIRES(mutex_);
+  // What is behind the slot, as requests see it.
+  Entry EntryOf(SpaceId space, Offset offset) const REQUIRES(mutex_);
   std::shared_ptr<Request> AdmitWith(const RequestHeader& header,
                                      const std::vector<Extent>& extents, MutationDone done,
                                      const std::function<Status()>& begin);

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "services/frontend/log_beginning.h"
 #include "services/frontend/log_merge.h"
 #include "services/frontend/log_placement.h"
 
@@ -88,7 +89,10 @@ class TakingJob : public std::enable_shared_from_this<TakingJob> {
     for (const SealedLog& log : sealed) {
       logs.push_back(log.log);
     }
-    Shard::Options options{.id = id_, .epoch = owned_.record.epoch()};
+    Shard::Options options{.id = id_,
+                           .epoch = owned_.record.epoch(),
+                           .versions_limit = (owned_.record.times_given_up() + 1) * kVersionsPerLog,
+                           .lost_spaces_end = owned_.record.lost_spaces_end()};
     const auto weak = std::make_shared<std::weak_ptr<Shard>>();
     options.on_fenced = [weak, told = context_.on_fenced](const Status& status) {
       if (const auto shard = weak->lock(); shard != nullptr && told) {
@@ -183,7 +187,15 @@ std::string ShardKey(ShardId shard) {
 
 void TakeShard(const TakingContext& context, ShardId id, OwnedShard owned,
                Callback<OwnedShard> done) {
-  std::make_shared<TakingJob>(context, id, std::move(owned), std::move(done))->Start();
+  const auto take = [context, id, done](OwnedShard taken) {
+    std::make_shared<TakingJob>(context, id, std::move(taken), done)->Start();
+  };
+  if (owned.record.replicas_size() != 0) {
+    return take(std::move(owned));
+  }
+  BeginLog(context, id, std::move(owned), [take, done](const StatusOr<OwnedShard>& begun) {
+    begun.ok() ? take(*begun) : done(begun.status());
+  });
 }
 
 void PlaceNewLog(const std::vector<LogNodes::Store>& stores, uint32_t replicas, ShardId id,

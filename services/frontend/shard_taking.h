@@ -30,12 +30,14 @@ struct TakingContext {
   std::function<void(const std::shared_ptr<Shard>&, const Status&)> on_fenced;
   // How long a replica that does not answer the seal is waited for, once another has.
   Duration seal_wait = std::chrono::seconds(1);
+  // The spaces' tokens, as the coordinator knows them.
+  std::function<void(Callback<std::vector<TokenRecord>>)> tokens = nullptr;
 };
 
 // Makes the caller a shard's owner, whose record already says so with a raised epoch: seals full
 // replicas, removes from the record those that could not be sealed and those that were being
 // filled, and reads the sealed ones (see RestoreShard). The shard that is handed over has not begun
-// to serve: call Shard::Start.
+// to serve: call Shard::Start. Where the log was given up it begins anew (BeginLog).
 //
 // `done` once. UNAVAILABLE: no full replica within reach. FAILED_PRECONDITION: no full replica
 // is left, an operator has to decide. ABORTED: somebody else has changed the record. DATA_LOSS: the

@@ -137,6 +137,56 @@ TEST_F(TooManyFaults, LosePagesAndSaySo) {
   EXPECT_EQ(Sum().lost_pages, lost);
 }
 
+// All that is known of the pages: an operator has to say so, then the hosts are told, and go on.
+TEST_F(TooManyFaults, AShardWithoutALogIsGivenUp) {
+  ASSERT_TRUE(cluster_.up());
+  constexpr Offset kPages = 4000;
+  constexpr size_t kShards = 64;
+  KnownPages known(cluster_.frontends(), "known");
+  const auto store_all = [&] {
+    for (Offset next = 0; next < kPages; next += kTogether) {
+      EXPECT_EQ(known.Store({next, kTogether}, Kind::kText), kTogether);
+    }
+  };
+  store_all();
+  AwaitRedundancy();
+  const std::vector<std::string> all = {"frontend/1", "frontend/2", "store/1", "store/2",
+                                        "store/3"};
+  for (const std::string& process : all) {
+    std::printf("%s %s\n", process.starts_with("store") ? "destroy" : "kill -9", process.c_str());
+    process.starts_with("store") ? cluster_.Destroy(process) : cluster_.Kill(process);
+  }
+  for (auto process = all.rbegin(); process != all.rend(); ++process) {
+    cluster_.Restart(*process);
+  }
+  const auto count = [](const std::string& lines, const std::string& word) {
+    size_t found = 0;
+    for (size_t at = lines.find(word); at != std::string::npos; at = lines.find(word, at + 1)) {
+      ++found;
+    }
+    return found;
+  };
+  EXPECT_EQ(count(cluster_.Control("shards"), "(gone)"), 2 * kShards);
+  const std::string told = cluster_.Control("give-up --all --yes");
+  EXPECT_EQ(count(told, "begins anew"), kShards) << told;
+  auto found = known.LoadAll();
+  EXPECT_EQ(found[Kind::kText].lost, kPages);
+  EXPECT_EQ(found[Kind::kText].wrong, 0u);
+  store_all();
+  found = known.LoadAll();
+  EXPECT_EQ(found[Kind::kText].right, kPages);
+  AwaitRedundancy();
+  // What the compressors still had of the old pages goes.
+  EXPECT_TRUE(PollUntil([&] {
+    uint64_t pages = 0;
+    for (const auto& node : nlohmann::json::parse(cluster_.Control("nodes --output json"))) {
+      pages += node["pages"].is_null() ? 0 : node["pages"].get<uint64_t>();
+    }
+    return pages == 2 * kPages;
+  }));
+  Check();
+}
+
 // Bits that changed while a process was dead. The other copy serves.
 class Damage : public ChaosCluster {
  protected:

@@ -21,18 +21,22 @@ namespace {
 constexpr uint32_t kShards = 8;
 constexpr Duration kLease = std::chrono::seconds(2);
 
-// Stands between front-ends and a store's log. Cut off, it never answers.
+// Stands between front-ends and a store's log. Cut off, it never answers; or it fails at once.
 class CutLog : public TableLog {
  public:
   explicit CutLog(MemoryTableLog& log) : log_(log) {}
   void Write(LogWrite write, Callback<bool> done) override {
-    if (!cut) {
+    if (fails) {
+      done(MakeError(StatusCode::kUnavailable, "the store is away"));
+    } else if (!cut) {
       ++writes;
       log_.Write(std::move(write), std::move(done));
     }
   }
   void Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) override {
-    if (!cut) {
+    if (fails) {
+      done(MakeError(StatusCode::kUnavailable, "the store is away"));
+    } else if (!cut) {
       log_.Seal(shard, epoch, std::move(done));
     }
   }
@@ -43,6 +47,7 @@ class CutLog : public TableLog {
     }
   }
   bool cut = false;
+  bool fails = false;
   int writes = 0;
 
  private:
@@ -53,7 +58,8 @@ class SomeStores : public LogNodes {
  public:
   std::vector<Store> Stores() override {
     for (Store& store : stores) {
-      store.answers = !static_cast<const CutLog*>(store.log)->cut;
+      const auto* const log = static_cast<const CutLog*>(store.log);
+      store.answers = !log->cut && !log->fails;
     }
     return stores;
   }
@@ -485,6 +491,268 @@ TEST_F(OwnershipTest, AStoreThatDrainsLosesItsReplicas) {
   for (ShardId shard = 0; shard < kShards; ++shard) {
     EXPECT_EQ(FullOn(shard).size(), 2u);
   }
+}
+
+// The stores of the logs are others now, with what these had still on their disks.
+class GivenUpTest : public OwnershipTest {
+ protected:
+  void ReplaceStores() {
+    for (LogNodes::Store& store : stores_.stores) {
+      store.node += 10;
+    }
+  }
+  Status GiveUp(Member& member, ShardId shard, bool silent_too = false) {
+    Status result = MakeError(StatusCode::kUnknown, "no answer");
+    member.front_end().GiveUpPages(shard, silent_too,
+                                   [&](const Status& status) { result = status; });
+    for (int i = 0; i < 500 && result.code() == StatusCode::kUnknown; ++i) {
+      Run(std::chrono::milliseconds(20));
+    }
+    return result;
+  }
+  // As an operator does, between the tries to take it.
+  Status GiveUpSoon(Member& member, ShardId shard, bool silent_too = false) {
+    Status result;
+    for (int i = 0; i < 100; ++i) {
+      result = GiveUp(member, shard, silent_too);
+      if (result.code() != StatusCode::kAborted) {
+        break;
+      }
+      Run(std::chrono::milliseconds(100));
+    }
+    return result;
+  }
+  PageCode LoadCode(Member& member, FrontEndClient& client, Offset offset,
+                    SpaceKind kind = SpaceKind::kDevice) {
+    LoadCall call;
+    call.header = client.Next(offset);
+    call.extents = {{offset, 1}};
+    call.kind = kind;
+    PageCode code = PageCode::kUnset;
+    Encoding encoding = Encoding::kUnset;
+    member.front_end().Load(call, [&](const LoadReply& reply) {
+      EXPECT_TRUE(reply.status.ok()) << reply.status;
+      code = reply.status.ok() ? reply.pages[0].code : PageCode::kUnset;
+      encoding = reply.status.ok() ? reply.pages[0].encoding : Encoding::kUnset;
+    });
+    Run(std::chrono::milliseconds(100));
+    client.Answered(call.header);
+    zero_ = code == PageCode::kOk && encoding == Encoding::kZero;
+    return code;
+  }
+  bool IsZero(Member& member, FrontEndClient& client, Offset offset) {
+    return LoadCode(member, client, offset) == PageCode::kOk && zero_;
+  }
+  MutationResult Free(Member& member, FrontEndClient& client, Extent extent,
+                      SpaceKind kind = SpaceKind::kDevice) {
+    FreeCall call;
+    call.header = client.Next(extent.offset);
+    call.extents = {extent};
+    call.kind = kind;
+    std::optional<MutationResult> result;
+    member.front_end().Free(call, [&](const MutationResult& answer) { result = answer; });
+    Run(std::chrono::milliseconds(200));
+    client.Answered(call.header);
+    return result ? *result : MutationResult{MakeError(StatusCode::kUnknown, "none"), {}, 0, {}};
+  }
+
+  bool zero_ = false;
+};
+
+TEST_F(GivenUpTest, NothingIsIfItsOwnerLives) {
+  auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  FrontEndClient client = Open(*a);
+  for (Offset offset = 0; offset < 2000; ++offset) {
+    ASSERT_TRUE(Store(*a, client, offset, 1).status.ok());
+  }
+  const ShardId shard = client.ShardAt(0);
+  // Both logs are destroyed while a write is under way, and before their stores are known to be
+  // new.
+  for (CutLog& log : cut_) {
+    log.cut = true;
+  }
+  std::optional<MutationResult> result;
+  const StoreCall call = client.MakeStore({{1, PlainOf({1, 1, 2}, true)}});
+  a->front_end().Store(call, [&](const MutationResult& answer) { result = answer; });
+  Run(std::chrono::seconds(5));
+  EXPECT_FALSE(result.has_value());
+  for (CutLog& log : cut_) {
+    log.cut = false;
+  }
+  ReplaceStores();
+  RunUntil([&] { return result.has_value(); });
+  EXPECT_TRUE(result->status.ok()) << result->status;
+  for (ShardId each = 0; each < kShards; ++each) {
+    RunUntil([&] { return FullOn(each).size() == 2; });
+  }
+  EXPECT_EQ(RecordOf(shard).times_given_up(), 0u);
+  Kill(a);
+  const auto b = Make("b");
+  RunUntil([&] { return b->owned() == kShards; });
+  client.SetEpochs(*b->front_end().GetShardMap());
+  for (Offset offset = 0; offset < 2000; offset += 37) {
+    EXPECT_EQ(*Load(*b, client, offset), PlainOf({1, offset, 1}, true));
+  }
+  EXPECT_EQ(*Load(*b, client, 1), PlainOf({1, 1, 2}, true));
+}
+
+TEST_F(GivenUpTest, AShardWithoutALogBeginsAnewWhenAnOperatorSaysSo) {
+  auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  FrontEndClient client = Open(*a);
+  for (Offset offset = 0; offset < 8; ++offset) {
+    ASSERT_TRUE(Store(*a, client, offset, 1).status.ok());
+  }
+  const ShardId shard = client.ShardAt(0);
+  EXPECT_EQ(GiveUp(*a, shard).code(), StatusCode::kFailedPrecondition) << "it is served";
+  EXPECT_EQ(GiveUp(*a, kShards).code(), StatusCode::kInvalidArgument);
+  Kill(a);
+  ReplaceStores();
+  auto b = Make("b");
+  Run(std::chrono::seconds(10));
+  EXPECT_TRUE(b->started()) << "it waits for what it cannot have";
+  EXPECT_EQ(b->owned(), 0u);
+  EXPECT_EQ(b->front_end().shards_waiting(), kShards);
+
+  const Status given_up = GiveUpSoon(*b, shard);
+  ASSERT_TRUE(given_up.ok()) << given_up;
+  EXPECT_EQ(b->owned(), 1u);
+  EXPECT_EQ(b->front_end().shards_waiting(), kShards - 1);
+  EXPECT_EQ(FullOn(shard).size(), 2u);
+  client.SetEpochs(*b->front_end().GetShardMap());
+  // What was there, and what may have been, is lost, not free and not what a store still has.
+  for (const Offset offset : {0, 7, 8, 15}) {
+    EXPECT_EQ(LoadCode(*b, client, offset), PageCode::kDataLoss) << offset;
+  }
+  // It can be stored to, and freed.
+  ASSERT_TRUE(Store(*b, client, 1, 2).status.ok());
+  ASSERT_TRUE(Store(*b, client, 2, 2).status.ok());
+  EXPECT_EQ(*Load(*b, client, 1), PlainOf({1, 1, 2}, true));
+  EXPECT_EQ(Free(*b, client, {2, 2}).freed_pages, 2u);
+  EXPECT_TRUE(IsZero(*b, client, 2));
+  EXPECT_TRUE(IsZero(*b, client, 3));
+  EXPECT_EQ(Free(*b, client, {2, 2}).freed_pages, 0u);
+  EXPECT_GE(b->front_end().shards()[0]->next_version(), kVersionsPerLog);
+  // What the nodes still have of it goes.
+  Run(std::chrono::seconds(5));
+  EXPECT_EQ(compressed_.Names().size() + physical_.Names().size(), 1u);
+
+  // The next owner knows it too, and a second time is as the first.
+  for (int time = 2; time <= 3; ++time) {
+    Kill(b);
+    b = Make("b" + std::to_string(time));
+    RunUntil([&] { return b->owned() == 1; });
+    client.SetEpochs(*b->front_end().GetShardMap());
+    EXPECT_EQ(LoadCode(*b, client, 0), PageCode::kDataLoss);
+    EXPECT_EQ(*Load(*b, client, 1), PlainOf({1, 1, 2}, true));
+    EXPECT_TRUE(IsZero(*b, client, 2));
+    EXPECT_TRUE(IsZero(*b, client, 3));
+  }
+  Kill(b);
+  ReplaceStores();
+  b = Make("c");
+  Run(std::chrono::seconds(10));
+  ASSERT_TRUE(GiveUpSoon(*b, shard).ok());
+  client.SetEpochs(*b->front_end().GetShardMap());
+  for (const Offset offset : {0, 1, 2}) {
+    EXPECT_EQ(LoadCode(*b, client, offset), PageCode::kDataLoss) << offset;
+  }
+  EXPECT_GE(b->front_end().shards()[0]->next_version(), 2 * kVersionsPerLog);
+}
+
+TEST_F(GivenUpTest, AShardWhoseLogMayComeBackIsGivenUpOnlyIfThatIsMeant) {
+  auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  FrontEndClient client = Open(*a);
+  ASSERT_TRUE(Store(*a, client, 0, 1).status.ok());
+  const ShardId shard = client.ShardAt(0);
+  const std::vector<NodeId> full = FullOn(shard);
+  Kill(a);
+  for (const NodeId node : full) {
+    cut_[node - 1].fails = true;
+  }
+  const auto b = Make("b");
+  Run(std::chrono::seconds(10));
+  EXPECT_EQ(GiveUpSoon(*b, shard).code(), StatusCode::kFailedPrecondition);
+  const Status given_up = GiveUpSoon(*b, shard, /*silent_too=*/true);
+  EXPECT_TRUE(given_up.ok()) << given_up;
+  // Its stores come back: too late.
+  for (const NodeId node : full) {
+    cut_[node - 1].fails = false;
+  }
+  RunUntil([&] { return b->owned() == kShards; });
+  client.SetEpochs(*b->front_end().GetShardMap());
+  EXPECT_EQ(LoadCode(*b, client, 0), PageCode::kDataLoss);
+}
+
+TEST_F(GivenUpTest, TokensAreThoseOfTodayAndNewSpacesHaveLostNothing) {
+  auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  FrontEndClient old = Open(*a);
+  FrontEndClient client = Open(*a);
+  Kill(a);
+  ReplaceStores();
+  const auto b = Make("b");
+  Run(std::chrono::seconds(10));
+  for (ShardId shard = 0; shard < kShards; ++shard) {
+    ASSERT_TRUE(GiveUpSoon(*b, shard).ok());
+  }
+  old.SetEpochs(*b->front_end().GetShardMap());
+  client.SetEpochs(*b->front_end().GetShardMap());
+  EXPECT_EQ(ReasonOf(Store(*b, old, 0, 1).status), ErrorReason::kFenced);
+  EXPECT_TRUE(Store(*b, client, 0, 2).status.ok());
+
+  StatusOr<OpenReply> opened = MakeError(StatusCode::kUnknown, "no answer");
+  b->front_end().Open({.name = "new", .holder = "h", .create_pages = 1 << 20},
+                      [&](StatusOr<OpenReply> reply) { opened = std::move(reply); });
+  RunUntil([&] { return opened.ok(); });
+  FrontEndClient newcomer(*opened);
+  EXPECT_TRUE(IsZero(*b, newcomer, 0));
+}
+
+TEST_F(GivenUpTest, EntriesOfAnAllocatedSpaceStayLost) {
+  auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  StatusOr<OpenReply> opened = MakeError(StatusCode::kUnknown, "no answer");
+  a->front_end().Open(
+      {.name = "e", .holder = "h", .create_pages = 1 << 20, .kind = SpaceKind::kAllocated},
+      [&](StatusOr<OpenReply> reply) { opened = std::move(reply); });
+  RunUntil([&] { return opened.ok(); });
+  FrontEndClient client(*opened);
+  Kill(a);
+  ReplaceStores();
+  const auto b = Make("b");
+  Run(std::chrono::seconds(10));
+  const ShardId shard = client.ShardAt(0);
+  ASSERT_TRUE(GiveUpSoon(*b, shard).ok());
+  client.SetEpochs(*b->front_end().GetShardMap());
+  EXPECT_EQ(LoadCode(*b, client, 0, SpaceKind::kAllocated), PageCode::kDataLoss);
+  // Who refers to it is not known, so nothing is stored to it, and nobody is given it.
+  std::optional<MutationResult> result;
+  const auto note = [&](const MutationResult& answer) { result = answer; };
+  StoreCall store = client.MakeStore({{0, PlainOf({1, 0, 1}, true)}});
+  store.kind = SpaceKind::kAllocated;
+  b->front_end().Store(store, note);
+  Run(std::chrono::milliseconds(200));
+  ASSERT_TRUE(result.has_value());
+  EXPECT_EQ(result->codes, std::vector<PageCode>{PageCode::kFailedPrecondition});
+  DuplicateCall duplicate;
+  duplicate.header = client.NextOn(shard);
+  duplicate.extents = {{0, 1}};
+  b->front_end().Duplicate(duplicate, note);
+  Run(std::chrono::milliseconds(200));
+  EXPECT_EQ(result->codes, std::vector<PageCode>{PageCode::kResourceExhausted});
+  AllocateCall allocate;
+  allocate.header = client.NextOn(shard);
+  allocate.shape = {0, 1, 1 << 20, kShards};
+  b->front_end().Allocate(allocate, note);
+  Run(std::chrono::milliseconds(200));
+  EXPECT_EQ(result->status.code(), StatusCode::kResourceExhausted);
+  const MutationResult freed = Free(*b, client, {0, 1}, SpaceKind::kAllocated);
+  EXPECT_TRUE(freed.status.ok()) << freed.status;
+  EXPECT_EQ(freed.freed_pages, 0u);
+  EXPECT_EQ(LoadCode(*b, client, 0, SpaceKind::kAllocated), PageCode::kDataLoss);
 }
 
 }  // namespace
