@@ -148,8 +148,8 @@ int Drain(const std::string& address, const v1::DrainRequest& request, bool wait
   return 0;
 }
 
-// Asks whoever is to serve the shard. Refused as ABORTED, it is asked again: it changes hands, or
-// another try to take it is under way.
+// Asks whoever is to serve the shard. Where it does not answer, or refuses as ABORTED, it is asked
+// again: it changes hands, or another try to take it is under way.
 grpc::Status GiveUpOne(const std::string& address, const v1::GiveUpRequest& request) {
   grpc::Status answer(grpc::StatusCode::UNAVAILABLE, "no front-end is to serve it now");
   for (const auto end = std::chrono::steady_clock::now() + kGiveUpTimeout;
@@ -164,7 +164,8 @@ grpc::Status GiveUpOne(const std::string& address, const v1::GiveUpRequest& requ
     context.set_deadline(std::chrono::system_clock::now() + kGiveUpTimeout);
     v1::GiveUpResponse response;
     answer = admin.GiveUp(&context, request, &response);
-    if (answer.error_code() != grpc::StatusCode::ABORTED) {
+    if (answer.error_code() != grpc::StatusCode::ABORTED &&
+        answer.error_code() != grpc::StatusCode::UNAVAILABLE) {
       break;
     }
   }

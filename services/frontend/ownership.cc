@@ -345,11 +345,13 @@ Status Ownership::OnStarted(const std::shared_ptr<Shard>& shard) {
 }
 
 void Ownership::EndTaking(ShardId id, const Status& status) {
-  if (!status.ok() && among_others()) {
-    spdlog::warn("shard {} is not taken: {}", id, std::string(MessageOf(status)));
-  }
   MutexLock lock(mutex_);
   changing_.erase(id);
+  Status& told = told_[id];
+  if (!status.ok() && status != told && among_others()) {
+    spdlog::warn("shard {} is not taken: {}", id, std::string(MessageOf(status)));
+  }
+  told = status;
   if (!status.ok()) {
     pauses_[id] = status.code() == StatusCode::kAborted ? 1 : kPauseLooks;
   }

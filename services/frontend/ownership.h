@@ -148,6 +148,7 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   std::set<ShardId> changing_ GUARDED_BY(mutex_);     // being taken or given up
   std::map<ShardId, int> pauses_ GUARDED_BY(mutex_);  // looks until a failed taking is tried again
   std::map<ShardId, Status> without_log_ GUARDED_BY(mutex_);  // why the last taking failed
+  std::map<ShardId, Status> told_ GUARDED_BY(mutex_);         // how it ended, as logged
   int settling_ GUARDED_BY(mutex_) = 0;  // looks until others' shards may be taken
   LeaseId lease_ GUARDED_BY(mutex_) = 0;
   bool joined_before_ GUARDED_BY(mutex_) = false;

@@ -60,6 +60,18 @@ TEST_F(ClusterTextTest, ShardsTellTheirOwnersAndLogs) {
             "7      frontend-1      3  store-1, store-2 (filling)\n");
   cluster_.mutable_front_ends(0)->set_process(6);
   EXPECT_NE(ShardsAsTable(cluster_).find("frontend-1 (dead)"), std::string::npos);
+  // Its store came back empty; the other does not answer.
+  (*cluster_.mutable_shards())[7].mutable_replicas(0)->set_incarnation(9);
+  cluster_.mutable_statuses()->RemoveLast();
+  EXPECT_NE(ShardsAsTable(cluster_).find("store-1 (gone), store-2 (silent)"), std::string::npos);
+}
+
+TEST_F(ClusterTextTest, AShardsOwnerHasAnAddressWhileItLives) {
+  cluster_.mutable_front_ends(0)->set_address("h:1");
+  EXPECT_EQ(OwnerAddress(cluster_, 7), "h:1");
+  EXPECT_EQ(OwnerAddress(cluster_, 8), "");
+  cluster_.mutable_front_ends(0)->set_process(6);
+  EXPECT_EQ(OwnerAddress(cluster_, 7), "");
 }
 
 TEST_F(ClusterTextTest, ADrainRunsWaitsPausesAndEnds) {
