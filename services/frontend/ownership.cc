@@ -147,8 +147,14 @@ ShardMap Ownership::Map() const {
 }
 
 bool Ownership::AllOwned() const {
-  const ShardMap map = Map();
-  return std::ranges::none_of(map.owners, [](uint32_t owner) { return owner == 0; });
+  MutexLock lock(mutex_);
+  for (ShardId id = 0; among_others() && id < shards_.count(); ++id) {
+    const auto it = known_.find(id);
+    if (it == known_.end() || LiveOwner(it->second.record).empty()) {
+      return false;
+    }
+  }
+  return true;
 }
 
 size_t Ownership::shards_waiting() const {

@@ -179,13 +179,14 @@ TEST_F(TooManyFaults, AShardWithoutALogIsGivenUp) {
   EXPECT_EQ(found[Kind::kText].right, kPages);
   AwaitRedundancy();
   // What the compressors still had of the old pages goes.
+  uint64_t pages = 0;
   EXPECT_TRUE(PollUntil([&] {
-    uint64_t pages = 0;
+    pages = 0;
     for (const auto& node : nlohmann::json::parse(cluster_.Control("nodes --output json"))) {
       pages += node["pages"].is_null() ? 0 : node["pages"].get<uint64_t>();
     }
     return pages == 2 * kPages;
-  }));
+  })) << pages;
   Check();
 }
 

@@ -120,7 +120,8 @@ void Simulation::TakeAllOver(Member& member) {
 void Simulation::AwaitRest(SimFrontEnd& front_end) {
   Await("a front-end is at rest", [&] {
     return front_end.process().alive() && front_end.front_end().GetShardMap().ok() &&
-           front_end.front_end().ownership().AllOwned() && front_end.front_end().reconciled() &&
+           front_end.front_end().ownership().AllOwned() &&
+           front_end.front_end().shards_waiting() == 0 && front_end.front_end().reconciled() &&
            front_end.front_end().Idle();
   });
 }
