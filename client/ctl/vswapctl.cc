@@ -150,7 +150,8 @@ int Drain(const std::string& address, const v1::DrainRequest& request, bool wait
 
 // Asks whoever is to serve the shard. Where it does not answer, or refuses as ABORTED, it is asked
 // again: it changes hands, or another try to take it is under way.
-grpc::Status GiveUpOne(const std::string& address, const v1::GiveUpRequest& request) {
+grpc::Status GiveUpOne(const std::string& address, const v1::GiveUpRequest& request,
+                       v1::GiveUpResponse* response) {
   grpc::Status answer(grpc::StatusCode::UNAVAILABLE, "no front-end is to serve it now");
   for (const auto end = std::chrono::steady_clock::now() + kGiveUpTimeout;
        std::chrono::steady_clock::now() < end; std::this_thread::sleep_for(kLook)) {
@@ -162,8 +163,7 @@ grpc::Status GiveUpOne(const std::string& address, const v1::GiveUpRequest& requ
     v1::AdminService::Stub admin(grpc::CreateChannel(owner, grpc::InsecureChannelCredentials()));
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kGiveUpTimeout);
-    v1::GiveUpResponse response;
-    answer = admin.GiveUp(&context, request, &response);
+    answer = admin.GiveUp(&context, request, response);
     if (answer.error_code() != grpc::StatusCode::ABORTED &&
         answer.error_code() != grpc::StatusCode::UNAVAILABLE) {
       break;
@@ -192,13 +192,15 @@ int GiveUp(const std::string& address, std::vector<uint32_t> shards, bool every,
     v1::GiveUpRequest request;
     request.set_shard(shard);
     request.set_silent_too(silent_too);
-    const grpc::Status answer = GiveUpOne(address, request);
-    // Of all shards, those that are served are not meant.
-    const bool served = answer.error_code() == grpc::StatusCode::FAILED_PRECONDITION;
-    if (answer.ok()) {
-      std::cout << "shard " << shard << " begins anew: what it held is lost\n";
-    } else if (!every || !served) {
-      std::cerr << "vswapctl: " << answer.error_message() << std::endl;
+    v1::GiveUpResponse response;
+    const grpc::Status answer = GiveUpOne(address, request, &response);
+    if (answer.ok() && !response.was_served()) {
+      std::cout << "shard " << shard << " begins anew: what it held is lost" << std::endl;
+    } else if (!answer.ok() || !every) {
+      std::cerr << "vswapctl: "
+                << (answer.ok() ? "shard " + std::to_string(shard) + " is served"
+                                : answer.error_message())
+                << std::endl;
       result = 1;
     }
   }
@@ -254,7 +256,9 @@ int Main(int argc, char** argv) {
   CLI::Option* const some = give_up->add_option("SHARD", shards, "their numbers");
   CLI::Option* const all = give_up->add_flag("--all", every, "every shard that is not served");
   some->excludes(all);
-  give_up->add_flag("--silent", silent_too, "also where a store that does not answer has the log");
+  give_up->add_flag(
+      "--silent", silent_too,
+      "also where a store may have the log that does not answer, or whose disk fails");
   give_up->add_flag("--yes", sure, "I know that what they held is lost for ever");
   std::string output = "table";
   for (CLI::App* command :

@@ -1,5 +1,7 @@
 #include "services/frontend/admin_service.h"
 
+#include <algorithm>
+
 #include "proto/grpc_glue.h"
 #include "services/cluster/await.h"
 #include "services/frontend/cluster_report.h"
@@ -51,7 +53,12 @@ grpc::Status AdminService::Drain(grpc::ServerContext*, const v1::DrainRequest* r
 }
 
 grpc::Status AdminService::GiveUp(grpc::ServerContext*, const v1::GiveUpRequest* request,
-                                  v1::GiveUpResponse*) {
+                                  v1::GiveUpResponse* response) {
+  const auto shards = front_end_.shards();
+  if (std::ranges::any_of(shards, [&](const auto& s) { return s->id() == request->shard(); })) {
+    response->set_was_served(true);
+    return grpc::Status::OK;
+  }
   return ToGrpc(AwaitStatus(kGiveUpMax, [&](std::function<void(Status)> done) {
     front_end_.GiveUpPages(request->shard(), request->silent_too(), std::move(done));
   }));

@@ -315,7 +315,14 @@ void FrontEnd::Compare(Comparison comparison) {
                 // Who has found as much as can be repaired has not failed.
                 const int failures = comparison.failures + (repairs_.full() ? 0 : 1);
                 for (const NodeId node : skipped) {  // each waits until it answers
-                  later_.push_back({comparison.shards, {node}, comparison.routine, failures});
+                  Comparison& later = Later(node, comparison.routine);
+                  if (later.shards.empty()) {
+                    later.failures = failures;
+                  }
+                  std::ranges::copy_if(
+                      comparison.shards, std::back_inserter(later.shards), [&](const auto& shard) {
+                        return std::ranges::find(later.shards, shard) == later.shards.end();
+                      });
                 }
               }
               ReconcileTaken();
@@ -324,18 +331,18 @@ void FrontEnd::Compare(Comparison comparison) {
 
 void FrontEnd::CompareWith(NodeId node) { CompareLater(node, /*routine=*/false); }
 
-// One that waits already keeps its place: all come to be the first.
-void FrontEnd::CompareLater(NodeId node, bool routine) {
-  MutexLock lock(mutex_);
+FrontEnd::Comparison& FrontEnd::Later(NodeId node, bool routine) {
   const auto waits = std::ranges::find_if(later_, [&](const Comparison& comparison) {
     return comparison.routine == routine && comparison.nodes == std::vector<NodeId>{node};
   });
-  if (waits != later_.end()) {
-    waits->shards = shards_.All();
-    waits->failures = 0;
-  } else {
-    later_.push_back({shards_.All(), {node}, routine});
-  }
+  return waits != later_.end() ? *waits : later_.emplace_back(Comparison{{}, {node}, routine});
+}
+
+void FrontEnd::CompareLater(NodeId node, bool routine) {
+  MutexLock lock(mutex_);
+  Comparison& later = Later(node, routine);
+  later.shards = shards_.All();
+  later.failures = 0;
   PostReconcileLater();
 }
 
@@ -495,9 +502,12 @@ void FrontEnd::GiveUpPages(ShardId shard, bool silent_too, std::function<void(St
   if (!serving_) {
     return done(MakeError(ErrorReason::kNotServing, "the front-end is starting or stopping"));
   }
-  FindNextSpace([this, shard, silent_too, done = std::move(done)](const StatusOr<NextSpace>& next) {
-    next.ok() ? ownership_->GiveUpPages(shard, next->id, silent_too, done) : done(next.status());
-  });
+  const auto find_end = [this](const Callback<SpaceId>& found) {
+    FindNextSpace([found](const StatusOr<NextSpace>& next) {
+      found(next.ok() ? StatusOr<SpaceId>(next->id) : next.status());
+    });
+  };
+  ownership_->GiveUpPages(shard, silent_too, find_end, std::move(done));
 }
 
 void FrontEnd::CommitOpen(std::shared_ptr<Opening> opening, uint64_t space_revision,

@@ -174,6 +174,8 @@ class FrontEnd {
   void ReconcileLater();
   void PostReconcileLater() REQUIRES(mutex_);
   void CompareLater(NodeId node, bool routine);
+  // The one that waits for its turn, which it keeps; a new one has no shards yet.
+  Comparison& Later(NodeId node, bool routine) REQUIRES(mutex_);
   void Compare(Comparison comparison);
   // The node behind this one in turn, once its time has come.
   void CompareNext(NodeId last);

@@ -15,12 +15,6 @@ int FullIn(const v1::ShardRecord& record) {
       record.replicas(), [](const v1::LogReplica& replica) { return replica.full(); }));
 }
 
-void AddFilling(const LogNodes::Store& store, v1::ShardRecord& record) {
-  v1::LogReplica* const replica = record.add_replicas();
-  replica->set_node(store.node);
-  replica->set_incarnation(store.incarnation);
-}
-
 }  // namespace
 
 void LogKeeper::Add(OwnedShard owned) {
@@ -105,35 +99,12 @@ LogKeeper::Change LogKeeper::Without(const Kept& kept, int replica, TableLog* lo
   return change;
 }
 
-std::optional<LogKeeper::Change> LogKeeper::Anew(const Kept& kept,
-                                                 const std::vector<LogNodes::Store>& stores) {
-  Change anew;
-  anew.adds = true;
-  anew.record = kept.owned.record;
-  anew.record.clear_replicas();
-  const std::optional<LogNodes::Store> store =
-      ChooseLogStore(stores, anew.record, kept.owned.shard->id());
-  if (!store) {
-    return std::nullopt;
-  }
-  AddFilling(*store, anew.record);
-  anew.then = [log = store->log](Shard& shard) { shard.ReplaceReplicas(log); };
-  counters_.log_replicas_removed += static_cast<uint64_t>(kept.owned.record.replicas_size());
-  ++counters_.log_replicas_added;
-  return anew;
-}
-
 std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
                                                        const std::vector<LogNodes::Store>& stores,
                                                        size_t filled_now) {
   const std::vector<Shard::LogState> logs = kept.owned.shard->Logs();
   NoteSilence(kept, logs);
   const v1::ShardRecord& record = kept.owned.record;
-  if (std::ranges::all_of(record.replicas(), [&](const v1::LogReplica& replica) {
-        return FindLogStore(stores, replica) == nullptr;
-      })) {
-    return Anew(kept, stores);
-  }
   int sound = 0;   // full, heard, and not to be emptied
   int steady = 0;  // of these, that have answered since the last look, or owe no answer
   int heard = 0;   // full, and heard
@@ -189,7 +160,9 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
   Change add;
   add.adds = true;
   add.record = record;
-  AddFilling(*store, add.record);
+  v1::LogReplica* const replica = add.record.add_replicas();
+  replica->set_node(store->node);
+  replica->set_incarnation(store->incarnation);
   add.then = [log = store->log](Shard& shard) { shard.AddReplica(log); };
   ++counters_.log_replicas_added;
   return add;

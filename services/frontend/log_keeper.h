@@ -46,10 +46,6 @@ class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
     std::function<void(Shard&)> then;  // once the record says so
     bool adds = false;                 // a replica that is to be filled
   };
-  // All replicas are destroyed: the owner's memory is all that is left, and goes to a new one at
-  // once. Until that is full, what is stored goes with the owner.
-  std::optional<Change> Anew(const Kept& kept, const std::vector<LogNodes::Store>& stores)
-      REQUIRES(mutex_);
   static Change Without(const Kept& kept, int replica, TableLog* log);
   // Null: another object is kept under its number, or none.
   Kept* Find(const Shard& shard) REQUIRES(mutex_);

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "services/cluster/registry.h"
-#include "services/common/silence.h"
 #include "services/frontend/shard_assignment.h"
 
 namespace vswap {
@@ -250,7 +249,7 @@ StatusOr<Ownership::Batch> Ownership::MakeBatch(const std::vector<ShardId>& ids)
     if (!record.owner().empty() && among_others()) {
       names.insert(record.owner());
     }
-    const bool is_new = record.times_given_up() == 0 && record.replicas_size() == 0;
+    const bool is_new = record.epoch() == 0;
     if (is_new) {
       PlaceNewLog(taking_.logs.Stores(), taking_.log_replicas, id, record);
     }
@@ -292,9 +291,10 @@ void Ownership::OnClaimed(ShardId id, OwnedShard owned, std::function<void(Statu
       known = {owned.record, owned.revision};
     }
   }
+  const Epoch epoch = owned.record.epoch();
   TakeShard(taking_, id, std::move(owned),
-            [self = shared_from_this(), id, finish](const StatusOr<OwnedShard>& taken) {
-              self->NoteTaken(id, taken.status());
+            [self = shared_from_this(), id, epoch, finish](const StatusOr<OwnedShard>& taken) {
+              self->NoteTaken(id, epoch, taken.status());
               if (!taken.ok()) {
                 return finish(taken.status());
               }
@@ -305,13 +305,19 @@ void Ownership::OnClaimed(ShardId id, OwnedShard owned, std::function<void(Statu
             });
 }
 
-void Ownership::NoteTaken(ShardId id, const Status& status) {
+void Ownership::NoteTaken(ShardId id, Epoch epoch, const Status& status) {
   MutexLock lock(mutex_);
   if (status.ok()) {
-    without_log_.erase(id);
-  } else if (status.code() != StatusCode::kAborted) {
-    without_log_[id] = status;
+    not_taken_.erase(id);
+  } else {
+    not_taken_[id] = {epoch, status};
   }
+}
+
+bool Ownership::IsLogLost(const Status& status) {
+  return status.code() == StatusCode::kDataLoss ||
+         (status.code() == StatusCode::kFailedPrecondition &&
+          ReasonOf(status) != ErrorReason::kStaleEpoch);
 }
 
 void Ownership::Serve(const OwnedShard& owned, std::function<void(Status)> done) {
@@ -370,42 +376,53 @@ void Ownership::OnFenced(const std::shared_ptr<Shard>& shard, const Status& why)
   spdlog::warn("shard {} is lost: {}", shard->id(), std::string(MessageOf(why)));
 }
 
-void Ownership::GiveUpPages(ShardId id, SpaceId lost_spaces_end, bool silent_too,
+void Ownership::GiveUpPages(ShardId id, bool silent_too,
+                            const std::function<void(Callback<SpaceId>)>& find_end,
                             std::function<void(Status)> done) {
-  v1::ShardRecord record;
-  Transaction give_up;
+  Known known;
+  uint64_t own_revision = 0;
   Status refusal;
   {
     MutexLock lock(mutex_);
     refusal = CheckGiveUp(id, silent_too);
     if (refusal.ok()) {
       changing_.insert(id);
-      record = known_[id].record;
-      record.set_epoch(record.epoch() + 1);
-      record.clear_replicas();
-      record.set_times_given_up(record.times_given_up() + 1);
-      record.set_lost_spaces_end(lost_spaces_end);
-      give_up.compares = {{ShardKey(id), known_[id].revision},
-                          {OwnKey(), live_[options_.id].revision}};
-      give_up.puts = {{ShardKey(id), record.SerializeAsString()}};
+      known = known_[id];
+      own_revision = live_[options_.id].revision;
     }
   }
   if (!refusal.ok()) {
     return done(std::move(refusal));
   }
-  taking_.coordinator.Commit(give_up, [self = shared_from_this(), id, record,
-                                       done](const StatusOr<TransactionReply>& reply) {
-    if (reply.ok() && reply->succeeded) {
-      spdlog::warn("shard {} is given up: what spaces below {} had in it is lost", id,
-                   record.lost_spaces_end());
-      ++self->counters_.shards_given_up;
-      return self->OnClaimed(id, {nullptr, record, reply->revision}, done);
+  find_end([self = shared_from_this(), id, known, own_revision,
+            done = std::move(done)](const StatusOr<SpaceId>& end) {
+    const auto fail = [self, id, done](const Status& why) {
+      self->EndTaking(id, why);
+      done(why);
+    };
+    if (!end.ok()) {
+      return fail(end.status());
     }
-    const Status failure = reply.ok() ? MakeError(StatusCode::kAborted,
-                                                  "another front-end changed the shard meanwhile")
-                                      : reply.status();
-    self->EndTaking(id, failure);
-    done(failure);
+    v1::ShardRecord record = known.record;
+    record.set_epoch(record.epoch() + 1);
+    record.clear_replicas();
+    record.set_times_given_up(record.times_given_up() + 1);
+    record.set_lost_spaces_end(*end);
+    self->taking_.coordinator.Commit(
+        {{{ShardKey(id), known.revision}, {self->OwnKey(), own_revision}},
+         {{ShardKey(id), record.SerializeAsString()}},
+         {}},
+        [self, id, record, done, fail](const StatusOr<TransactionReply>& reply) {
+          if (!reply.ok() || !reply->succeeded) {
+            return fail(reply.ok() ? MakeError(StatusCode::kAborted,
+                                               "another front-end changed the shard meanwhile")
+                                   : reply.status());
+          }
+          spdlog::warn("shard {} is given up: what spaces below {} had in it is lost", id,
+                       record.lost_spaces_end());
+          ++self->counters_.shards_given_up;
+          self->OnClaimed(id, {nullptr, record, reply->revision}, done);
+        });
   });
 }
 
@@ -416,15 +433,24 @@ Status Ownership::CheckGiveUp(ShardId id, bool silent_too) {
   if (id >= shards_.count()) {
     return InvalidField("shard", std::to_string(id), "0.." + std::to_string(shards_.count() - 1));
   }
-  if (shards_.Find(id) != nullptr || !among_others()) {
+  if (!among_others()) {
+    return refuse(StatusCode::kFailedPrecondition, " is of a front-end that is alone");
+  }
+  if (shards_.Find(id) != nullptr) {
     return refuse(StatusCode::kFailedPrecondition, " is served");
   }
   const v1::ShardRecord& record = known_[id].record;
-  const auto failure = without_log_.find(id);
-  if (LiveOwner(record) != options_.id || changing_.contains(id) || failure == without_log_.end()) {
+  const auto failure = not_taken_.find(id);
+  if (LiveOwner(record) != options_.id || changing_.contains(id) || failure == not_taken_.end() ||
+      failure->second.first != record.epoch() ||
+      failure->second.second.code() == StatusCode::kAborted) {
     return refuse(StatusCode::kAborted, " is being taken, or is another front-end's: look again");
   }
-  if (IsSilence(failure->second) && !silent_too) {
+  if (record.replicas_size() == 0) {
+    return refuse(StatusCode::kFailedPrecondition,
+                  " was given up already, and begins anew once there is a store for its log");
+  }
+  if (!IsLogLost(failure->second.second) && !silent_too) {
     return refuse(StatusCode::kFailedPrecondition,
                   " waits for a store that has its log and may come back");
   }
@@ -479,7 +505,7 @@ void Ownership::PutRecord(const Lease& lease) {
   taking_.coordinator.Get(
       OwnKey(), [self = shared_from_this(), lease](const StatusOr<std::optional<KeyValue>>& found) {
         if (!found.ok()) {
-          return self->GiveUp(lease.id);
+          return self->DropLease(lease.id);
         }
         self->PutRecordOver(found->has_value() ? (*found)->revision : 0, lease);
       });
@@ -500,13 +526,13 @@ void Ownership::PutRecordOver(uint64_t revision, const Lease& lease) {
         if (reply.ok() && reply->succeeded) {
           self->OnRecordPut(lease, reply->revision);
         } else {
-          self->GiveUp(lease.id);
+          self->DropLease(lease.id);
         }
       });
 }
 
 // A lease that no record is known to be under.
-void Ownership::GiveUp(LeaseId lease) {
+void Ownership::DropLease(LeaseId lease) {
   {
     MutexLock lock(mutex_);
     if (lease_ == lease) {
@@ -685,7 +711,9 @@ void Ownership::Look() {
       const bool mine = wanted[id] == options_.id;
       const bool wants = shard == nullptr && (given || (mine && owners[id].empty()));
       // What cannot be had does not hold up the rest.
-      quiet &= without_log_.contains(id) || !(wants || changing_.contains(id));
+      const auto failure = not_taken_.find(id);
+      quiet &= (failure != not_taken_.end() && IsLogLost(failure->second.second)) ||
+               !(wants || changing_.contains(id));
       if (changing_.contains(id) || (settling_ > 0 && !given && !nobodys)) {
         continue;
       }

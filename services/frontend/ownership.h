@@ -68,13 +68,14 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   void Stop(std::function<void(Status)> done);
   // For an operator: a shard of this front-end that cannot be taken, since no replica of its log is
   // left or sound, begins anew without pages (Shard::GivenUp); `done` when it is served.
-  // `silent_too`: also where a store that does not answer may have one. Spaces from
-  // `lost_spaces_end` on have stored nothing to it yet.
+  // `silent_too`: also where a store may have one that does not answer, or whose disk fails.
+  // `find_end` tells the id from which on there are no spaces; asked while the shard is nobody's.
   //
-  // FAILED_PRECONDITION: it is served, or would be given up for a silent store. ABORTED: another
-  // front-end's, or it is being taken: try again. RESOURCE_EXHAUSTED: kTimesGivenUpMax.
-  // INVALID_ARGUMENT: no such shard.
-  void GiveUpPages(ShardId id, SpaceId lost_spaces_end, bool silent_too,
+  // FAILED_PRECONDITION: it is served, would be given up for a store that may come back, or was
+  // given up and waits for a store. ABORTED: another front-end's, or it is being taken: try again.
+  // RESOURCE_EXHAUSTED: kTimesGivenUpMax. INVALID_ARGUMENT: no such shard.
+  void GiveUpPages(ShardId id, bool silent_too,
+                   const std::function<void(Callback<SpaceId>)>& find_end,
                    std::function<void(Status)> done);
   ShardMap Map() const;
   // Whether every shard has an owner that lives.
@@ -114,7 +115,9 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   void Serve(const OwnedShard& owned, std::function<void(Status)> done);
   Status OnStarted(const std::shared_ptr<Shard>& shard);
   // What came of reading the shard's log.
-  void NoteTaken(ShardId id, const Status& status);
+  void NoteTaken(ShardId id, Epoch epoch, const Status& status);
+  // Whether a failed taking means that no log is left that could be read.
+  static bool IsLogLost(const Status& status);
   Status CheckGiveUp(ShardId id, bool silent_too) REQUIRES(mutex_);
   void EndTaking(ShardId id, const Status& status);
   void OnFenced(const std::shared_ptr<Shard>& shard, const Status& why);
@@ -122,7 +125,7 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   void Join();
   void PutRecord(const Lease& lease);
   void PutRecordOver(uint64_t revision, const Lease& lease);
-  void GiveUp(LeaseId lease);
+  void DropLease(LeaseId lease);
   void OnRecordPut(const Lease& lease, uint64_t revision);
   void JoinLater();
   void OnLeaseLost(LeaseId lease, const Status& why);
@@ -147,9 +150,10 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   std::map<std::string, Live> live_ GUARDED_BY(mutex_);
   std::set<ShardId> changing_ GUARDED_BY(mutex_);     // being taken or given up
   std::map<ShardId, int> pauses_ GUARDED_BY(mutex_);  // looks until a failed taking is tried again
-  std::map<ShardId, Status> without_log_ GUARDED_BY(mutex_);  // why the last taking failed
-  std::map<ShardId, Status> told_ GUARDED_BY(mutex_);         // how it ended, as logged
-  int settling_ GUARDED_BY(mutex_) = 0;  // looks until others' shards may be taken
+  // Why the last taking failed, and under which epoch.
+  std::map<ShardId, std::pair<Epoch, Status>> not_taken_ GUARDED_BY(mutex_);
+  std::map<ShardId, Status> told_ GUARDED_BY(mutex_);  // how it ended, as logged
+  int settling_ GUARDED_BY(mutex_) = 0;                // looks until others' shards may be taken
   LeaseId lease_ GUARDED_BY(mutex_) = 0;
   bool joined_before_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;

@@ -789,26 +789,6 @@ void Shard::RemoveReplica(TableLog* log) {
   }
 }
 
-void Shard::ReplaceReplicas(TableLog* log) {
-  std::shared_ptr<WriteUnderWay> write;
-  {
-    MutexLock lock(mutex_);
-    replicas_.clear();
-    replicas_.push_back({log, std::make_unique<Filling>()});
-    write = writing_;
-    if (write != nullptr) {
-      write->fillings.clear();
-      write->fillings[log] = FillingWrite(write->write, *replicas_.front().filling);
-      write->missing = {log};
-    }
-  }
-  if (write != nullptr) {
-    Send(write, log, options_.retry_min);
-  } else {
-    Pump();
-  }
-}
-
 void Shard::MarkFull(TableLog* log) {
   MutexLock lock(mutex_);
   const auto replica = std::ranges::find(replicas_, log, &Replica::log);

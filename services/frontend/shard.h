@@ -224,9 +224,6 @@ class Shard : public std::enable_shared_from_this<Shard> {
   void AddReplica(TableLog* log);
   // Nothing waits for it any more.
   void RemoveReplica(TableLog* log);
-  // All replicas are destroyed: this one takes the place of them all, also in the write under way,
-  // and is filled.
-  void ReplaceReplicas(TableLog* log);
   // It was filled, and the record says so.
   void MarkFull(TableLog* log);
   // Somebody else owns the shard.

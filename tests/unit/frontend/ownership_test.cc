@@ -26,16 +26,16 @@ class CutLog : public TableLog {
  public:
   explicit CutLog(MemoryTableLog& log) : log_(log) {}
   void Write(LogWrite write, Callback<bool> done) override {
-    if (fails) {
-      done(MakeError(StatusCode::kUnavailable, "the store is away"));
+    if (fails != StatusCode::kOk) {
+      done(MakeError(fails, "the store fails"));
     } else if (!cut) {
       ++writes;
       log_.Write(std::move(write), std::move(done));
     }
   }
   void Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) override {
-    if (fails) {
-      done(MakeError(StatusCode::kUnavailable, "the store is away"));
+    if (fails != StatusCode::kOk) {
+      done(MakeError(fails, "the store fails"));
     } else if (!cut) {
       log_.Seal(shard, epoch, std::move(done));
     }
@@ -47,7 +47,7 @@ class CutLog : public TableLog {
     }
   }
   bool cut = false;
-  bool fails = false;
+  StatusCode fails = StatusCode::kOk;
   int writes = 0;
 
  private:
@@ -59,7 +59,7 @@ class SomeStores : public LogNodes {
   std::vector<Store> Stores() override {
     for (Store& store : stores) {
       const auto* const log = static_cast<const CutLog*>(store.log);
-      store.answers = !log->cut && !log->fails;
+      store.answers = !log->cut && log->fails == StatusCode::kOk;
     }
     return stores;
   }
@@ -559,44 +559,6 @@ class GivenUpTest : public OwnershipTest {
   bool zero_ = false;
 };
 
-TEST_F(GivenUpTest, NothingIsIfItsOwnerLives) {
-  auto a = Make("a");
-  RunUntil([&] { return a->started(); });
-  FrontEndClient client = Open(*a);
-  for (Offset offset = 0; offset < 2000; ++offset) {
-    ASSERT_TRUE(Store(*a, client, offset, 1).status.ok());
-  }
-  const ShardId shard = client.ShardAt(0);
-  // Both logs are destroyed while a write is under way, and before their stores are known to be
-  // new.
-  for (CutLog& log : cut_) {
-    log.cut = true;
-  }
-  std::optional<MutationResult> result;
-  const StoreCall call = client.MakeStore({{1, PlainOf({1, 1, 2}, true)}});
-  a->front_end().Store(call, [&](const MutationResult& answer) { result = answer; });
-  Run(std::chrono::seconds(5));
-  EXPECT_FALSE(result.has_value());
-  for (CutLog& log : cut_) {
-    log.cut = false;
-  }
-  ReplaceStores();
-  RunUntil([&] { return result.has_value(); });
-  EXPECT_TRUE(result->status.ok()) << result->status;
-  for (ShardId each = 0; each < kShards; ++each) {
-    RunUntil([&] { return FullOn(each).size() == 2; });
-  }
-  EXPECT_EQ(RecordOf(shard).times_given_up(), 0u);
-  Kill(a);
-  const auto b = Make("b");
-  RunUntil([&] { return b->owned() == kShards; });
-  client.SetEpochs(*b->front_end().GetShardMap());
-  for (Offset offset = 0; offset < 2000; offset += 37) {
-    EXPECT_EQ(*Load(*b, client, offset), PlainOf({1, offset, 1}, true));
-  }
-  EXPECT_EQ(*Load(*b, client, 1), PlainOf({1, 1, 2}, true));
-}
-
 TEST_F(GivenUpTest, AShardWithoutALogBeginsAnewWhenAnOperatorSaysSo) {
   auto a = Make("a");
   RunUntil([&] { return a->started(); });
@@ -669,18 +631,42 @@ TEST_F(GivenUpTest, AShardWhoseLogMayComeBackIsGivenUpOnlyIfThatIsMeant) {
   const ShardId shard = client.ShardAt(0);
   const std::vector<NodeId> full = FullOn(shard);
   Kill(a);
-  for (const NodeId node : full) {
-    cut_[node - 1].fails = true;
-  }
+  // One does not answer, the other cannot write: both may be mended.
+  cut_[full[0] - 1].fails = StatusCode::kUnavailable;
+  cut_[full[1] - 1].fails = StatusCode::kInternal;
   const auto b = Make("b");
   Run(std::chrono::seconds(10));
+  EXPECT_EQ(GiveUpSoon(*b, shard).code(), StatusCode::kFailedPrecondition);
+  cut_[full[0] - 1].fails = StatusCode::kInternal;
+  Run(std::chrono::seconds(5));
   EXPECT_EQ(GiveUpSoon(*b, shard).code(), StatusCode::kFailedPrecondition);
   const Status given_up = GiveUpSoon(*b, shard, /*silent_too=*/true);
   EXPECT_TRUE(given_up.ok()) << given_up;
   // Its stores come back: too late.
   for (const NodeId node : full) {
-    cut_[node - 1].fails = false;
+    cut_[node - 1].fails = StatusCode::kOk;
   }
+  RunUntil([&] { return b->owned() == kShards; });
+  client.SetEpochs(*b->front_end().GetShardMap());
+  EXPECT_EQ(LoadCode(*b, client, 0), PageCode::kDataLoss);
+}
+
+TEST_F(GivenUpTest, OneThatWaitsForAStoreIsNotGivenUpAgain) {
+  auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  FrontEndClient client = Open(*a);
+  ASSERT_TRUE(Store(*a, client, 0, 1).status.ok());
+  const ShardId shard = client.ShardAt(0);
+  Kill(a);
+  const std::vector<LogNodes::Store> stores = std::exchange(stores_.stores, {});
+  const auto b = Make("b");
+  Run(std::chrono::seconds(10));
+  EXPECT_FALSE(GiveUpSoon(*b, shard).ok());
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(GiveUpSoon(*b, shard).code(), StatusCode::kFailedPrecondition);
+  }
+  EXPECT_EQ(RecordOf(shard).times_given_up(), 1u);
+  stores_.stores = stores;  // with what they held
   RunUntil([&] { return b->owned() == kShards; });
   client.SetEpochs(*b->front_end().GetShardMap());
   EXPECT_EQ(LoadCode(*b, client, 0), PageCode::kDataLoss);
