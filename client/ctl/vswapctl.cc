@@ -156,7 +156,11 @@ grpc::Status GiveUpOne(const std::string& address, const v1::GiveUpRequest& requ
   for (const auto end = std::chrono::steady_clock::now() + kGiveUpTimeout;
        std::chrono::steady_clock::now() < end; std::this_thread::sleep_for(kLook)) {
     const auto cluster = AskCluster(address);
-    const std::string owner = cluster ? OwnerAddress(*cluster, request.shard()) : "";
+    // One that is alone has no record, and refuses.
+    const std::string owner = !cluster ? ""
+                              : cluster->front_ends().empty()
+                                  ? address
+                                  : OwnerAddress(*cluster, request.shard());
     if (owner.empty()) {
       continue;
     }
@@ -170,6 +174,11 @@ grpc::Status GiveUpOne(const std::string& address, const v1::GiveUpRequest& requ
     }
   }
   return answer;
+}
+
+uint32_t TimesGivenUp(const v1::GetClusterResponse& cluster, uint32_t shard) {
+  const auto it = cluster.shards().find(shard);
+  return it == cluster.shards().end() ? 0 : it->second.times_given_up();
 }
 
 // Exit status 1: some shard was not given up.
@@ -187,6 +196,11 @@ int GiveUp(const std::string& address, std::vector<uint32_t> shards, bool every,
   for (uint32_t shard = 0; every && shard < cluster->cluster().shard_count(); ++shard) {
     shards.push_back(shard);
   }
+  const uint32_t count = cluster->cluster().shard_count();
+  if (std::ranges::any_of(shards, [count](uint32_t shard) { return shard >= count; })) {
+    std::cerr << "vswapctl: SHARD: allowed: 0.." << count - 1 << std::endl;
+    return 2;
+  }
   int result = 0;
   for (const uint32_t shard : shards) {
     v1::GiveUpRequest request;
@@ -194,7 +208,10 @@ int GiveUp(const std::string& address, std::vector<uint32_t> shards, bool every,
     request.set_silent_too(silent_too);
     v1::GiveUpResponse response;
     const grpc::Status answer = GiveUpOne(address, request, &response);
-    if (answer.ok() && !response.was_served()) {
+    // Asked again after an answer that was lost, it is served: anew.
+    const auto now = answer.ok() && response.was_served() ? AskCluster(address) : std::nullopt;
+    const bool begun = now && TimesGivenUp(*now, shard) > TimesGivenUp(*cluster, shard);
+    if (answer.ok() && (begun || !response.was_served())) {
       std::cout << "shard " << shard << " begins anew: what it held is lost" << std::endl;
     } else if (!answer.ok() || !every) {
       std::cerr << "vswapctl: "
@@ -258,7 +275,7 @@ int Main(int argc, char** argv) {
   some->excludes(all);
   give_up->add_flag(
       "--silent", silent_too,
-      "also where a store may have the log that does not answer, or whose disk fails");
+      "also where a store that does not answer or fails may have the log, or it is damaged");
   give_up->add_flag("--yes", sure, "I know that what they held is lost for ever");
   std::string output = "table";
   for (CLI::App* command :

@@ -315,9 +315,8 @@ void Ownership::NoteTaken(ShardId id, Epoch epoch, const Status& status) {
 }
 
 bool Ownership::IsLogLost(const Status& status) {
-  return status.code() == StatusCode::kDataLoss ||
-         (status.code() == StatusCode::kFailedPrecondition &&
-          ReasonOf(status) != ErrorReason::kStaleEpoch);
+  return status.code() == StatusCode::kFailedPrecondition &&
+         ReasonOf(status) != ErrorReason::kStaleEpoch;
 }
 
 void Ownership::Serve(const OwnedShard& owned, std::function<void(Status)> done) {
@@ -443,7 +442,8 @@ Status Ownership::CheckGiveUp(ShardId id, bool silent_too) {
   const auto failure = not_taken_.find(id);
   if (LiveOwner(record) != options_.id || changing_.contains(id) || failure == not_taken_.end() ||
       failure->second.first != record.epoch() ||
-      failure->second.second.code() == StatusCode::kAborted) {
+      failure->second.second.code() == StatusCode::kAborted ||
+      ReasonOf(failure->second.second) == ErrorReason::kStaleEpoch) {
     return refuse(StatusCode::kAborted, " is being taken, or is another front-end's: look again");
   }
   if (record.replicas_size() == 0) {
@@ -710,7 +710,7 @@ void Ownership::Look() {
       const bool nobodys = known_[id].record.owner().empty();
       const bool mine = wanted[id] == options_.id;
       const bool wants = shard == nullptr && (given || (mine && owners[id].empty()));
-      // What cannot be had does not hold up the rest.
+      // What is lost does not hold up the rest.
       const auto failure = not_taken_.find(id);
       quiet &= (failure != not_taken_.end() && IsLogLost(failure->second.second)) ||
                !(wants || changing_.contains(id));

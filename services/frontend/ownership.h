@@ -67,8 +67,8 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   // Takes nothing more, and gives the lease up; `done` when that is done or has failed.
   void Stop(std::function<void(Status)> done);
   // For an operator: a shard of this front-end that cannot be taken, since no replica of its log is
-  // left or sound, begins anew without pages (Shard::GivenUp); `done` when it is served.
-  // `silent_too`: also where a store may have one that does not answer, or whose disk fails.
+  // left, begins anew without pages (Shard::GivenUp); `done` when it is served. `silent_too`: also
+  // where there may be one on a store that does not answer, or whose disk fails, or a damaged one.
   // `find_end` tells the id from which on there are no spaces; asked while the shard is nobody's.
   //
   // FAILED_PRECONDITION: it is served, would be given up for a store that may come back, or was
@@ -116,7 +116,7 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   Status OnStarted(const std::shared_ptr<Shard>& shard);
   // What came of reading the shard's log.
   void NoteTaken(ShardId id, Epoch epoch, const Status& status);
-  // Whether a failed taking means that no log is left that could be read.
+  // Whether a failed taking means that no log is left.
   static bool IsLogLost(const Status& status);
   Status CheckGiveUp(ShardId id, bool silent_too) REQUIRES(mutex_);
   void EndTaking(ShardId id, const Status& status);

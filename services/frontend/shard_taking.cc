@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <utility>
 
-#include "services/common/silence.h"
 #include "services/frontend/log_beginning.h"
 #include "services/frontend/log_merge.h"
 #include "services/frontend/log_placement.h"
@@ -55,8 +54,8 @@ class TakingJob : public std::enable_shared_from_this<TakingJob> {
       if (is_replica) {
         first = sealed_.empty();
         sealed_.push_back({store.node, store.log, *std::move(end)});
-      } else if (!end.ok() && (failure_.ok() || IsSilence(end.status()))) {
-        failure_ = end.status();  // of several that which may pass
+      } else if (!end.ok()) {
+        failure_ = end.status();
       }
       all = --awaited_ == 0;
     }
@@ -133,9 +132,9 @@ class TakingJob : public std::enable_shared_from_this<TakingJob> {
         [self = shared_from_this(), record,
          done = std::move(done)](const StatusOr<TransactionReply>& reply) {
           if (!reply.ok() || !reply->succeeded) {
-            return done(reply.ok() ? MakeError(StatusCode::kAborted,
-                                               "another front-end took the shard meanwhile")
-                                   : reply.status());
+            return done(MakeError(StatusCode::kAborted,
+                                  reply.ok() ? "another front-end took the shard meanwhile"
+                                             : "its record could not be changed"));
           }
           self->owned_.record = record;
           self->owned_.revision = reply->revision;

@@ -12,7 +12,8 @@ constexpr char kNodesPrefix[] = "nodes/";
 constexpr char kSetsPrefix[] = "sets/";
 constexpr Duration kRefreshRetry = std::chrono::milliseconds(100);
 // Narrow enough that calls wait and are refused.
-constexpr CircuitBreaker::Options kBreaker{.calls_max = 4, .waiting_max = 16, .failures_max = 4};
+// All loads of the end may wait for one node: there each has to be answered.
+constexpr CircuitBreaker::Options kBreaker{.calls_max = 4, .waiting_max = 64, .failures_max = 4};
 
 }  // namespace
 
