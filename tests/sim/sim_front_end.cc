@@ -13,7 +13,7 @@ constexpr char kSetsPrefix[] = "sets/";
 constexpr Duration kRefreshRetry = std::chrono::milliseconds(100);
 // Narrow enough that calls wait and are refused.
 // All loads of the end may wait for one node: there each has to be answered.
-constexpr CircuitBreaker::Options kBreaker{.calls_max = 4, .waiting_max = 64, .failures_max = 4};
+const CircuitBreaker::Options kBreaker{.calls_max = 4, .waiting_max = 64, .failures_max = 4};
 
 }  // namespace
 
