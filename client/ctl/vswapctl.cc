@@ -24,16 +24,24 @@ constexpr auto kCheckTimeout = std::chrono::minutes(30);
 constexpr auto kGiveUpTimeout = std::chrono::seconds(30);
 constexpr auto kLook = std::chrono::milliseconds(500);
 
-// Calls the front-end; false where it refuses or does not answer, which is told.
 template <typename Request, typename Response>
-bool Call(const std::string& address, std::chrono::seconds limit,
-          grpc::Status (v1::AdminService::Stub::*method)(grpc::ClientContext*, const Request&,
-                                                         Response*),
-          const Request& request, Response* response) {
+using Method = grpc::Status (v1::AdminService::Stub::*)(grpc::ClientContext*, const Request&,
+                                                        Response*);
+
+template <typename Request, typename Response>
+grpc::Status Ask(const std::string& address, std::chrono::seconds limit,
+                 Method<Request, Response> method, const Request& request, Response* response) {
   v1::AdminService::Stub admin(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + limit);
-  const grpc::Status result = (admin.*method)(&context, request, response);
+  return (admin.*method)(&context, request, response);
+}
+
+// Calls the front-end; false where it refuses or does not answer, which is told.
+template <typename Request, typename Response>
+bool Call(const std::string& address, std::chrono::seconds limit, Method<Request, Response> method,
+          const Request& request, Response* response) {
+  const grpc::Status result = Ask(address, limit, method, request, response);
   if (!result.ok()) {
     std::cerr << "vswapctl: " << address << ": " << result.error_message() << std::endl;
   }
@@ -150,12 +158,12 @@ int Drain(const std::string& address, const v1::DrainRequest& request, bool wait
 
 // Asks whoever is to serve the shard. Where it does not answer, or refuses as ABORTED, it is asked
 // again: it changes hands, or another try to take it is under way.
-grpc::Status GiveUpOne(const std::string& address, const v1::GiveUpRequest& request,
-                       v1::GiveUpResponse* response) {
+grpc::Status GiveUpOne(const std::string& address, std::optional<v1::GetClusterResponse> cluster,
+                       const v1::GiveUpRequest& request, v1::GiveUpResponse* response) {
   grpc::Status answer(grpc::StatusCode::UNAVAILABLE, "no front-end is to serve it now");
   for (const auto end = std::chrono::steady_clock::now() + kGiveUpTimeout;
-       std::chrono::steady_clock::now() < end; std::this_thread::sleep_for(kLook)) {
-    const auto cluster = AskCluster(address);
+       std::chrono::steady_clock::now() < end;
+       std::this_thread::sleep_for(kLook), cluster = AskCluster(address)) {
     // One that is alone has no record, and refuses.
     const std::string owner = !cluster ? ""
                               : cluster->front_ends().empty()
@@ -164,10 +172,7 @@ grpc::Status GiveUpOne(const std::string& address, const v1::GiveUpRequest& requ
     if (owner.empty()) {
       continue;
     }
-    v1::AdminService::Stub admin(grpc::CreateChannel(owner, grpc::InsecureChannelCredentials()));
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kGiveUpTimeout);
-    answer = admin.GiveUp(&context, request, response);
+    answer = Ask(owner, kGiveUpTimeout, &v1::AdminService::Stub::GiveUp, request, response);
     if (answer.error_code() != grpc::StatusCode::ABORTED &&
         answer.error_code() != grpc::StatusCode::UNAVAILABLE) {
       break;
@@ -207,7 +212,7 @@ int GiveUp(const std::string& address, std::vector<uint32_t> shards, bool every,
     request.set_shard(shard);
     request.set_silent_too(silent_too);
     v1::GiveUpResponse response;
-    const grpc::Status answer = GiveUpOne(address, request, &response);
+    const grpc::Status answer = GiveUpOne(address, cluster, request, &response);
     // Asked again after an answer that was lost, it is served: anew.
     const auto now = answer.ok() && response.was_served() ? AskCluster(address) : std::nullopt;
     const bool begun = now && TimesGivenUp(*now, shard) > TimesGivenUp(*cluster, shard);

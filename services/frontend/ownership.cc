@@ -249,12 +249,11 @@ StatusOr<Ownership::Batch> Ownership::MakeBatch(const std::vector<ShardId>& ids)
     if (!record.owner().empty() && among_others()) {
       names.insert(record.owner());
     }
-    const bool is_new = record.epoch() == 0;
-    if (is_new) {
+    if (record.epoch() == 0) {
       PlaceNewLog(taking_.logs.Stores(), taking_.log_replicas, id, record);
-    }
-    if (is_new && record.replicas_size() == 0) {
-      return MakeError(StatusCode::kUnavailable, "there is no store for the table log");
+      if (record.replicas_size() == 0) {
+        return MakeError(StatusCode::kUnavailable, "there is no store for the table log");
+      }
     }
     record.set_owner(options_.id);
     record.set_owner_process(among_others() ? options_.membership->process : 0);

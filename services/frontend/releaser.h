@@ -110,20 +110,18 @@ class OverlapGate : public std::enable_shared_from_this<OverlapGate> {
   // to a page that overwrites from anybody, to others from frees only.
   bool WaitForRelease(bool overwrites, Ready ready);
   // How often room came back so far that such a page may have.
-  uint64_t Returns(bool overwrites) const {
-    MutexLock lock(mutex_);
-    return overwrites ? returns_ : returns_by_frees_;
-  }
+  uint64_t Returns(bool overwrites) const { return overwrites ? returns_ : returns_by_frees_; }
 
  private:
   void LetGo(For purpose, bool gave_room);
 
   Executor& executor_;
-  mutable Mutex mutex_;
+  Mutex mutex_;
   size_t held_ GUARDED_BY(mutex_) = 0;
   size_t held_by_frees_ GUARDED_BY(mutex_) = 0;
-  uint64_t returns_ GUARDED_BY(mutex_) = 0;
-  uint64_t returns_by_frees_ GUARDED_BY(mutex_) = 0;
+  // Every store looks at them; changed under the mutex, before the hold is gone.
+  std::atomic<uint64_t> returns_{0};
+  std::atomic<uint64_t> returns_by_frees_{0};
   std::deque<Ready> waiting_ GUARDED_BY(mutex_);
 };
 

@@ -136,9 +136,12 @@ Status Shard::CheckHeader(const RequestHeader& header) const {
   return Status();
 }
 
-Entry Shard::EntryOf(SpaceId space, Offset offset) const {
-  const Entry entry = table_.Get(space, offset);
+Entry Shard::OrGivenUp(SpaceId space, const Entry& entry) const {
   return entry.live() || !GivenUp(space) ? entry : kGivenUpEntry;
+}
+
+Entry Shard::EntryOf(SpaceId space, Offset offset) const {
+  return OrGivenUp(space, table_.Get(space, offset));
 }
 
 Status Shard::CheckRead(const RequestHeader& header) const {
@@ -525,8 +528,7 @@ std::vector<Entry> Shard::LookupForLoad(SpaceId space, const std::vector<Extent>
   MutexLock lock(mutex_);
   for (const Extent& extent : extents) {
     for (uint32_t i = 0; i < extent.pages; ++i) {
-      table_.Touch(space, extent.offset + i);
-      entries.push_back(EntryOf(space, extent.offset + i));
+      entries.push_back(OrGivenUp(space, table_.Touch(space, extent.offset + i)));
     }
   }
   return entries;

@@ -262,7 +262,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   };
 
   Status CheckHeader(const RequestHeader& header) const REQUIRES(mutex_);
-  // What is behind the slot, as requests see it.
+  // What is behind a slot with this entry in the table, as requests see it.
+  Entry OrGivenUp(SpaceId space, const Entry& entry) const;
   Entry EntryOf(SpaceId space, Offset offset) const REQUIRES(mutex_);
   std::shared_ptr<Request> AdmitWith(const RequestHeader& header,
                                      const std::vector<Extent>& extents, MutationDone done,

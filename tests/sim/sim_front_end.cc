@@ -11,8 +11,8 @@ namespace {
 constexpr char kNodesPrefix[] = "nodes/";
 constexpr char kSetsPrefix[] = "sets/";
 constexpr Duration kRefreshRetry = std::chrono::milliseconds(100);
-// Narrow enough that calls wait and are refused.
-// All loads of the end may wait for one node: there each has to be answered.
+// Narrow enough that calls wait and are refused, but not the loads of the end, which may all wait
+// for one node.
 const CircuitBreaker::Options kBreaker{.calls_max = 4, .waiting_max = 64, .failures_max = 4};
 
 }  // namespace

@@ -224,9 +224,10 @@ class OwnershipTest : public testing::Test {
     }
     return nodes;
   }
-  FrontEndClient Open(Member& member) {
+  FrontEndClient Open(Member& member, const std::string& name = "a",
+                      SpaceKind kind = SpaceKind::kDevice) {
     StatusOr<OpenReply> opened = MakeError(StatusCode::kUnknown, "no answer");
-    member.front_end().Open({.name = "a", .holder = "h", .create_pages = 1 << 20},
+    member.front_end().Open({.name = name, .holder = "h", .create_pages = 1 << 20, .kind = kind},
                             [&](StatusOr<OpenReply> reply) { opened = std::move(reply); });
     RunUntil([&] { return opened.status().code() != StatusCode::kUnknown; });
     EXPECT_TRUE(opened.ok()) << opened.status();
@@ -689,23 +690,14 @@ TEST_F(GivenUpTest, TokensAreThoseOfTodayAndNewSpacesHaveLostNothing) {
   EXPECT_EQ(ReasonOf(Store(*b, old, 0, 1).status), ErrorReason::kFenced);
   EXPECT_TRUE(Store(*b, client, 0, 2).status.ok());
 
-  StatusOr<OpenReply> opened = MakeError(StatusCode::kUnknown, "no answer");
-  b->front_end().Open({.name = "new", .holder = "h", .create_pages = 1 << 20},
-                      [&](StatusOr<OpenReply> reply) { opened = std::move(reply); });
-  RunUntil([&] { return opened.ok(); });
-  FrontEndClient newcomer(*opened);
+  FrontEndClient newcomer = Open(*b, "new");
   EXPECT_TRUE(IsZero(*b, newcomer, 0));
 }
 
 TEST_F(GivenUpTest, EntriesOfAnAllocatedSpaceStayLost) {
   auto a = Make("a");
   RunUntil([&] { return a->started(); });
-  StatusOr<OpenReply> opened = MakeError(StatusCode::kUnknown, "no answer");
-  a->front_end().Open(
-      {.name = "e", .holder = "h", .create_pages = 1 << 20, .kind = SpaceKind::kAllocated},
-      [&](StatusOr<OpenReply> reply) { opened = std::move(reply); });
-  RunUntil([&] { return opened.ok(); });
-  FrontEndClient client(*opened);
+  FrontEndClient client = Open(*a, "e", SpaceKind::kAllocated);
   Kill(a);
   ReplaceStores();
   const auto b = Make("b");
