@@ -35,20 +35,15 @@ class RestoreJob : public std::enable_shared_from_this<RestoreJob> {
              Callback<std::vector<NodeId>> done)
       : shard_(std::move(shard)), executor_(executor), done_(std::move(done)) {
     const auto last = [](const SealedLog& log) { return log.end.last_sequence; };
-    const auto lead = std::ranges::max_element(sealed, {}, last);
     for (const SealedLog& log : sealed) {
-      if (log.node != lead->node && last(log) == last(*lead)) {
+      const bool is_lead = &log == &sealed.front();
+      if (!is_lead && last(log) == last(sealed.front())) {
         continue;  // level already
       }
-      Stream stream;
+      Stream& stream = streams_.emplace_back();
       stream.sealed = log;
-      if (log.node == lead->node) {
-        streams_.push_front(std::move(stream));
-      } else {
-        // More than one write behind: it cannot be told what it lacks in one.
-        stream.bad = last(log) + 1 != last(*lead);
-        streams_.push_back(std::move(stream));
-      }
+      // More than one write behind: it cannot be told what it lacks in one.
+      stream.bad = !is_lead && last(log) + 1 != last(sealed.front());
     }
   }
 

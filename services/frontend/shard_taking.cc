@@ -1,7 +1,11 @@
 #include "services/frontend/shard_taking.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <functional>
+#include <set>
 #include <utility>
 
 #include "services/frontend/log_beginning.h"
@@ -85,6 +89,34 @@ class TakingJob : public std::enable_shared_from_this<TakingJob> {
                                             "that is not the log's")
                                 : failure);
     }
+    // The one that is ahead first.
+    std::ranges::stable_sort(sealed, std::ranges::greater(),
+                             [](const SealedLog& log) { return log.end.last_sequence; });
+    Read(sealed);
+  }
+
+  void Read(const std::vector<SealedLog>& sealed) {
+    owned_.shard = MakeShard(sealed);
+    RestoreShard(owned_.shard, sealed, context_.executor,
+                 [self = shared_from_this(), sealed](const StatusOr<std::vector<NodeId>>& bad) {
+                   bad.ok() ? self->Leave(sealed, *bad) : self->ReadNext(sealed, bad.status());
+                 });
+  }
+
+  // Without the replica that is ahead, which cannot be read: what the next one lacks of it is one
+  // write, which was not acknowledged.
+  void ReadNext(std::vector<SealedLog> sealed, const Status& why) {
+    const Sequence last = sealed.front().end.last_sequence;
+    sealed.erase(sealed.begin());
+    if (sealed.empty() || sealed.front().end.last_sequence + 1 < last) {
+      return done_(why);
+    }
+    spdlog::warn("shard {}: a replica of its log cannot be read, the next one is: {}", id_,
+                 std::string(MessageOf(why)));
+    Read(sealed);
+  }
+
+  std::shared_ptr<Shard> MakeShard(const std::vector<SealedLog>& sealed) {
     std::vector<TableLog*> logs;
     for (const SealedLog& log : sealed) {
       logs.push_back(log.log);
@@ -99,71 +131,51 @@ class TakingJob : public std::enable_shared_from_this<TakingJob> {
         told(shard, status);
       }
     };
-    owned_.shard = std::make_shared<Shard>(std::move(options), logs, context_.executor);
-    *weak = owned_.shard;
-    KeepReplicas(
-        [&sealed](NodeId node) {
-          return std::ranges::find(sealed, node, &SealedLog::node) != sealed.end();
-        },
-        [self = shared_from_this(), sealed](const Status& status) {
-          if (!status.ok()) {
-            return self->done_(status);
-          }
-          self->Read(sealed);
-        });
+    auto shard = std::make_shared<Shard>(std::move(options), logs, context_.executor);
+    *weak = shard;
+    return shard;
   }
 
-  // Removes the others from the record, and those that were being filled: nothing counts on a
+  // Goes on with the replicas that are level now.
+  void Leave(const std::vector<SealedLog>& sealed, const std::vector<NodeId>& bad) {
+    std::set<NodeId> level;
+    for (const SealedLog& log : sealed) {
+      if (std::ranges::find(bad, log.node) == bad.end()) {
+        level.insert(log.node);
+      } else {
+        owned_.shard->RemoveReplica(log.log);
+      }
+    }
+    KeepReplicas(level);
+  }
+
+  // Removes the others from the record, and those that were being filled. Only now: what is left
+  // of the log may be on one that did not answer. And before the shard serves: nothing counts on a
   // changed set of replicas before.
-  void KeepReplicas(const std::function<bool(NodeId)>& keep, std::function<void(Status)> done) {
+  void KeepReplicas(const std::set<NodeId>& level) {
     v1::ShardRecord record = owned_.record;
     record.clear_replicas();
     for (const v1::LogReplica& replica : owned_.record.replicas()) {
-      if (replica.full() && keep(replica.node())) {
+      if (replica.full() && level.contains(replica.node())) {
         *record.add_replicas() = replica;
       }
     }
     if (record.replicas_size() == owned_.record.replicas_size()) {
-      return done(Status());
+      return done_(owned_);
     }
     const std::string key = ShardKey(id_);
     context_.coordinator.Commit(
         {{{key, owned_.revision}}, {{key, record.SerializeAsString()}}, {}},
-        [self = shared_from_this(), record,
-         done = std::move(done)](const StatusOr<TransactionReply>& reply) {
+        [self = shared_from_this(), record](const StatusOr<TransactionReply>& reply) {
           if (!reply.ok() || !reply->succeeded) {
-            return done(MakeError(StatusCode::kAborted,
-                                  reply.ok() ? "another front-end took the shard meanwhile"
-                                             : "its record could not be changed"));
+            return self->done_(MakeError(StatusCode::kAborted,
+                                         reply.ok() ? "another front-end took the shard meanwhile"
+                                                    : "its record could not be changed"));
           }
           self->owned_.record = record;
           self->owned_.revision = reply->revision;
-          done(Status());
+          self->done_(self->owned_);
         });
-  }
-
-  void Read(const std::vector<SealedLog>& sealed) {
-    RestoreShard(owned_.shard, sealed, context_.executor,
-                 [self = shared_from_this(), sealed](const StatusOr<std::vector<NodeId>>& bad) {
-                   if (!bad.ok()) {
-                     return self->done_(bad.status());
-                   }
-                   self->Leave(sealed, *bad);
-                 });
-  }
-
-  // Goes on without the replicas that could not be brought level.
-  void Leave(const std::vector<SealedLog>& sealed, const std::vector<NodeId>& bad) {
-    const auto is_bad = [&](NodeId node) { return std::ranges::find(bad, node) != bad.end(); };
-    for (const SealedLog& log : sealed) {
-      if (is_bad(log.node)) {
-        owned_.shard->RemoveReplica(log.log);
-      }
-    }
-    KeepReplicas([&](NodeId node) { return !is_bad(node); },
-                 [self = shared_from_this()](const Status& status) {
-                   self->done_(status.ok() ? StatusOr<OwnedShard>(self->owned_) : status);
-                 });
   }
 
   const TakingContext context_;

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <functional>
+
 #include "services/common/thread_pool.h"
 #include "tests/support/await.h"
 #include "tests/support/memory_table_log.h"
@@ -43,6 +47,8 @@ class LogMergeTest : public testing::Test {
       const auto end = Await<LogEnd>([&](auto done) { logs_[i].Seal(0, 2, done); });
       sealed.push_back({static_cast<NodeId>(i + 1), &logs_[i], *end});
     }
+    std::ranges::stable_sort(sealed, std::ranges::greater(),
+                             [](const SealedLog& log) { return log.end.last_sequence; });
     StatusOr<std::vector<NodeId>> bad = MakeError(StatusCode::kUnknown, "no answer");
     RestoreShard(shard_, sealed, executor_,
                  [&](StatusOr<std::vector<NodeId>> answer) { bad = std::move(answer); });

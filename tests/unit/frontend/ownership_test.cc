@@ -42,11 +42,14 @@ class CutLog : public TableLog {
   }
   void Read(ShardId shard, std::string cursor, uint32_t limit,
             Callback<LogReadReply> done) override {
-    if (!cut) {
+    if (damaged) {
+      done(MakeError(StatusCode::kDataLoss, "the log is damaged"));
+    } else if (!cut) {
       log_.Read(shard, std::move(cursor), limit, std::move(done));
     }
   }
   bool cut = false;
+  bool damaged = false;  // all but where it ends
   StatusCode fails = StatusCode::kOk;
   int writes = 0;
 
@@ -450,6 +453,48 @@ TEST_F(OwnershipTest, ThePagesSurviveAnyStoreThatHasALog) {
     }
     Kill(a);
   }
+}
+
+TEST_F(OwnershipTest, ThePagesSurviveADamagedLog) {
+  for (size_t damaged = 0; damaged < logs_.size(); ++damaged) {
+    auto a = Make("a");
+    RunUntil([&] { return a->started(); });
+    FrontEndClient client = Open(*a);
+    ASSERT_TRUE(Store(*a, client, 0, damaged + 1).status.ok());
+    Kill(a);
+    cut_[damaged].damaged = true;
+    a = Make("a2");
+    RunUntil([&] { return a->owned() == kShards; });
+    client.SetEpochs(*a->front_end().GetShardMap());
+    const auto loaded = Load(*a, client, 0);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    EXPECT_EQ(*loaded, PlainOf({1, 0, damaged + 1}, true));
+    cut_[damaged].damaged = false;
+    for (ShardId shard = 0; shard < kShards; ++shard) {
+      RunUntil([&] { return FullOn(shard).size() == 2; });
+    }
+    Kill(a);
+  }
+}
+
+TEST_F(OwnershipTest, ASlowReplicaStaysWhereTheOtherIsDamaged) {
+  auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  FrontEndClient client = Open(*a);
+  ASSERT_TRUE(Store(*a, client, 0, 1).status.ok());
+  const std::vector<NodeId> full = FullOn(client.ShardAt(0));
+  Kill(a);
+  cut_[full[0] - 1].damaged = true;
+  cut_[full[1] - 1].cut = true;
+  const auto b = Make("b");
+  Run(std::chrono::seconds(10));
+  EXPECT_EQ(FullOn(client.ShardAt(0)), full);
+  cut_[full[1] - 1].cut = false;
+  RunUntil([&] { return b->owned() == kShards; });
+  client.SetEpochs(*b->front_end().GetShardMap());
+  const auto loaded = Load(*b, client, 0);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(*loaded, PlainOf({1, 0, 1}, true));
 }
 
 TEST_F(OwnershipTest, TheLastFullReplicaIsNeverRemoved) {
