@@ -248,7 +248,7 @@ status() {
 
 # Of all shards and their pages, as the front-ends have last seen it (each looks once a second).
 redundancy() {
-  local name metrics shards=0 degraded_logs=0 degraded_pages=0 wanted
+  local name metrics shards=0 degraded_logs=0 degraded_pages=0 comparisons=0 wanted
   wanted=$(sed -n 's/.*--shards \([0-9]*\).*/\1/p' "$dir/frontend-1.cmd")
   for name in $(names); do
     if [[ $name != frontend-* ]] || ! alive "$name"; then continue; fi
@@ -256,12 +256,13 @@ redundancy() {
     shards=$((shards + $(value vswap_shards "$metrics")))
     degraded_logs=$((degraded_logs + $(value vswap_shards_degraded "$metrics")))
     degraded_pages=$((degraded_pages + $(value vswap_pages_degraded "$metrics")))
+    comparisons=$((comparisons + $(value vswap_comparisons_due "$metrics")))
   done
-  if ((shards == wanted && degraded_logs == 0 && degraded_pages == 0)); then
+  if ((shards == wanted && degraded_logs == 0 && degraded_pages == 0 && comparisons == 0)); then
     echo "redundancy: full"
   else
     echo "redundancy: $((wanted - shards)) of $wanted shards without an owner, $degraded_logs with too few table logs;" \
-      "$degraded_pages pages with too few copies"
+      "$degraded_pages pages with too few copies; $comparisons nodes to be looked through"
   fi
 }
 

@@ -192,10 +192,12 @@ class FrontEndRole : public Role {
   }
 
   Status LoadNodes(Placement& placement) {
-    const auto nodes = AwaitFor<std::vector<KeyValue>>(
-        kCallMax, [&](auto done) { coordinator_->List("nodes/", std::move(done)); });
+    // A set that names a node's later incarnation than is known would count as destroyed: nodes are
+    // listed after sets.
     const auto sets = AwaitFor<std::vector<KeyValue>>(
         kCallMax, [&](auto done) { coordinator_->List("sets/", std::move(done)); });
+    const auto nodes = AwaitFor<std::vector<KeyValue>>(
+        kCallMax, [&](auto done) { coordinator_->List("nodes/", std::move(done)); });
     VSWAP_RETURN_IF_ERROR(nodes.status());
     VSWAP_RETURN_IF_ERROR(sets.status());
     ApplyNodes(*nodes, placement);
@@ -259,20 +261,23 @@ class FrontEndRole : public Role {
          .on_resync = [this](const std::vector<KeyValue>&, uint64_t) { Refresh(); }});
   }
 
+  // In the order of LoadNodes.
   void Refresh() {
-    coordinator_->List("nodes/", [this](const StatusOr<std::vector<KeyValue>>& nodes) {
-      if (!nodes.ok()) {
+    coordinator_->List("sets/", [this](const StatusOr<std::vector<KeyValue>>& sets) {
+      if (!sets.ok()) {
         return coordinator_threads_.PostAfter(kRefreshRetry, [this] { Refresh(); });
       }
-      for (const NodeId node : ApplyNodes(*nodes, front_end_->placement())) {
-        front_end_->CompareWith(node);
-      }
-      coordinator_->List("sets/", [this](const StatusOr<std::vector<KeyValue>>& sets) {
-        if (!sets.ok()) {
-          return coordinator_threads_.PostAfter(kRefreshRetry, [this] { Refresh(); });
-        }
-        ApplySets(*sets, front_end_->placement());
-      });
+      coordinator_->List(
+          "nodes/", [this, sets = *sets](const StatusOr<std::vector<KeyValue>>& nodes) {
+            if (!nodes.ok()) {
+              return coordinator_threads_.PostAfter(kRefreshRetry, [this] { Refresh(); });
+            }
+            const std::vector<NodeId> registered = ApplyNodes(*nodes, front_end_->placement());
+            ApplySets(sets, front_end_->placement());
+            for (const NodeId node : registered) {
+              front_end_->CompareWith(node);
+            }
+          });
     });
   }
 

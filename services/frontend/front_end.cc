@@ -236,9 +236,10 @@ void FrontEnd::ReconcileTaken() {
       return;
     }
     next.shards.swap(taken_);
-    reconciling_ = !next.shards.empty();
+    if (!next.shards.empty()) {
+      reconciling_ = next.kind;
+    }
     reconciled_ = !reconciling_;
-    routine_ = false;
     PostReconcileLater();
   }
   if (!next.shards.empty()) {
@@ -270,8 +271,7 @@ void FrontEnd::ReconcileLater() {
     if (it != later_.end()) {
       next = std::move(*it);
       later_.erase(it);
-      reconciling_ = true;
-      routine_ = next.routine;
+      reconciling_ = next.kind;
     }
   }
   next.shards.empty() ? ReconcileTaken() : Compare(std::move(next));
@@ -303,7 +303,7 @@ bool FrontEnd::HasUrgent() const {
 void FrontEnd::Compare(Comparison comparison) {
   ReconcileOptions options;
   if (!comparison.urgent()) {
-    options = {.verify = comparison.routine,
+    options = {.verify = comparison.kind != Comparison::Kind::kListed,
                .records_per_second = options_.redundancy.pages_per_second,
                .gives_way = [this] { return HasUrgent(); }};
   }
@@ -311,11 +311,11 @@ void FrontEnd::Compare(Comparison comparison) {
             [this, comparison](const std::vector<NodeId>& skipped) {
               {
                 MutexLock lock(mutex_);
-                reconciling_ = false;
+                reconciling_.reset();
                 // Who has found as much as can be repaired has not failed.
                 const int failures = comparison.failures + (repairs_.full() ? 0 : 1);
                 for (const NodeId node : skipped) {  // each waits until it answers
-                  Comparison& later = Later(node, comparison.routine);
+                  Comparison& later = Later(node, comparison.kind);
                   if (later.shards.empty()) {
                     later.failures = failures;
                   }
@@ -329,18 +329,21 @@ void FrontEnd::Compare(Comparison comparison) {
             });
 }
 
-void FrontEnd::CompareWith(NodeId node) { CompareLater(node, /*routine=*/false); }
-
-FrontEnd::Comparison& FrontEnd::Later(NodeId node, bool routine) {
-  const auto waits = std::ranges::find_if(later_, [&](const Comparison& comparison) {
-    return comparison.routine == routine && comparison.nodes == std::vector<NodeId>{node};
-  });
-  return waits != later_.end() ? *waits : later_.emplace_back(Comparison{{}, {node}, routine});
+void FrontEnd::CompareWith(NodeId node) {
+  CompareLater(node, Comparison::Kind::kListed);
+  CompareLater(node, Comparison::Kind::kRead);
 }
 
-void FrontEnd::CompareLater(NodeId node, bool routine) {
+FrontEnd::Comparison& FrontEnd::Later(NodeId node, Comparison::Kind kind) {
+  const auto waits = std::ranges::find_if(later_, [&](const Comparison& comparison) {
+    return comparison.kind == kind && comparison.nodes == std::vector<NodeId>{node};
+  });
+  return waits != later_.end() ? *waits : later_.emplace_back(Comparison{{}, {node}, kind});
+}
+
+void FrontEnd::CompareLater(NodeId node, Comparison::Kind kind) {
   MutexLock lock(mutex_);
-  Comparison& later = Later(node, routine);
+  Comparison& later = Later(node, kind);
   later.shards = shards_.All();
   later.failures = 0;
   PostReconcileLater();
@@ -360,7 +363,7 @@ void FrontEnd::CompareNext(NodeId last) {
     }
     const NodeId node = next == members.end() ? 0 : (*next)->id;
     if (node != 0) {
-      CompareLater(node, /*routine=*/true);
+      CompareLater(node, Comparison::Kind::kTurn);
     }
     CompareNext(node);
   });
@@ -368,10 +371,19 @@ void FrontEnd::CompareNext(NodeId last) {
 
 bool FrontEnd::reconciled() const {
   MutexLock lock(mutex_);
-  return reconciled_ && (!reconciling_ || routine_) &&
+  return reconciled_ && reconciling_ != Comparison::Kind::kListed &&
          std::ranges::none_of(later_, [this](const Comparison& comparison) {
-           return !comparison.routine && Answers(comparison);
+           return comparison.kind == Comparison::Kind::kListed && Answers(comparison);
          });
+}
+
+size_t FrontEnd::comparisons_due() const {
+  MutexLock lock(mutex_);
+  const auto waiting = std::ranges::count_if(later_, [this](const Comparison& comparison) {
+    return comparison.due() && Answers(comparison);
+  });
+  const bool under_way = reconciling_ && *reconciling_ != Comparison::Kind::kTurn;
+  return static_cast<size_t>(waiting) + (under_way || !reconciled_ ? 1 : 0);
 }
 
 void FrontEnd::Stop() {

@@ -97,6 +97,9 @@ class FrontEnd {
   // Whether every node that answers was compared with the tables since they were taken, and since
   // it was started.
   bool reconciled() const;
+  // Comparisons of nodes that answer, since shards were taken or a node has started, that have not
+  // ended: what they will find missing or damaged is not among degraded_pages() yet.
+  size_t comparisons_due() const;
 
   void Open(OpenCall call, Callback<OpenReply> done);
   // See Ownership::GiveUpPages.
@@ -162,20 +165,25 @@ class FrontEnd {
   static constexpr int kUrgentTries = 2;
   // Of tables with nodes.
   struct Comparison {
+    // kListed: since shards were taken, or a node has started. kRead: since a node has started,
+    // whose records may have been damaged meanwhile. kTurn: nothing has happened.
+    enum class Kind { kListed, kRead, kTurn };
     std::vector<std::shared_ptr<Shard>> shards;
     std::vector<NodeId> nodes;
-    bool routine = false;  // nothing has happened: it looks for damage
-    int failures = 0;      // in a row
+    Kind kind = Kind::kListed;
+    int failures = 0;  // in a row
 
     // The others are slow, and give way to these.
-    bool urgent() const { return !routine && failures < kUrgentTries; }
+    bool urgent() const { return kind == Kind::kListed && failures < kUrgentTries; }
+    // Until it has ended nobody knows whether copies are missing.
+    bool due() const { return kind != Kind::kTurn; }
   };
   void ReconcileTaken();
   void ReconcileLater();
   void PostReconcileLater() REQUIRES(mutex_);
-  void CompareLater(NodeId node, bool routine);
+  void CompareLater(NodeId node, Comparison::Kind kind);
   // The one that waits for its turn, which it keeps; a new one has no shards yet.
-  Comparison& Later(NodeId node, bool routine) REQUIRES(mutex_);
+  Comparison& Later(NodeId node, Comparison::Kind kind) REQUIRES(mutex_);
   void Compare(Comparison comparison);
   // The node behind this one in turn, once its time has come.
   void CompareNext(NodeId last);
@@ -233,8 +241,7 @@ class FrontEnd {
   std::map<SpaceId, Space> spaces_ GUARDED_BY(mutex_);
   // Taken, and not yet compared with the nodes.
   std::vector<std::shared_ptr<Shard>> taken_ GUARDED_BY(mutex_);
-  bool reconciling_ GUARDED_BY(mutex_) = false;
-  bool routine_ GUARDED_BY(mutex_) = false;  // is what is under way
+  std::optional<Comparison::Kind> reconciling_ GUARDED_BY(mutex_);  // what is under way
   bool reconciled_ GUARDED_BY(mutex_) = false;
   std::vector<Comparison> later_
       GUARDED_BY(mutex_);  // in the order in which they came, but urgent ones first

@@ -285,6 +285,10 @@ std::vector<prometheus::MetricFamily> FrontEndCollector::Collect() const {
       "Pages of these shards with fewer copies than are wanted on nodes that answer and "
       "are to stay.",
       {}, front_end_.degraded_pages());
+  families.AddGauge("vswap_comparisons_due",
+                    "Comparisons of tables with nodes after a start or a takeover that have not "
+                    "ended: until then it is not known whether copies are missing.",
+                    {}, front_end_.comparisons_due());
   families.AddGauge("vswap_reconciled", "1 once tables and nodes were compared after the start.",
                     {}, front_end_.reconciled() ? 1 : 0);
   return families.Take();

@@ -1,6 +1,8 @@
 #include "services/frontend/log_keeper.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "services/frontend/log_placement.h"
@@ -110,7 +112,8 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
   int heard = 0;   // full, and heard
   int filling = 0;
   std::optional<std::pair<int, TableLog*>> lost;     // the first replica that is not heard
-  std::optional<std::pair<int, TableLog*>> leaving;  // a full one on a store that drains
+  std::optional<std::pair<int, TableLog*>> leaving;  // a full one that is to go
+  std::set<std::string> machines;                    // of the sound ones
   for (int i = 0; i < record.replicas_size(); ++i) {
     const v1::LogReplica& replica = record.replicas(i);
     const auto store = std::ranges::find(stores, replica.node(), &LogNodes::Store::node);
@@ -126,9 +129,14 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
     } else if (replica.full()) {
       ++heard;
       const bool owes = silence != kept.silent.end() && silence->second.second > 1;
-      sound += !store->draining;
-      steady += !store->draining && !owes;
-      leaving = store->draining ? std::pair(i, store->log) : leaving;
+      // A store that has moved to another one's machine is as good as one that drains.
+      const bool leaves = store->draining || machines.contains(store->machine);
+      if (!leaves && !store->machine.empty()) {
+        machines.insert(store->machine);
+      }
+      sound += !leaves;
+      steady += !leaves && !owes;
+      leaving = leaves ? std::pair(i, store->log) : leaving;
     } else if (state != logs.end() && state->filled) {
       Change full;
       full.record = record;

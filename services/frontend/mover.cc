@@ -55,6 +55,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     Duration least{};  // that it takes, so that the rate is kept
     std::vector<Moving> pages;
     uint32_t copies_asked = 0;                // a bit each
+    bool unheard = false;                     // some did not answer
     std::vector<size_t> put;                  // indices of the pages that were put
     std::shared_ptr<OverlapGate::Hold> hold;  // while nodes keep pages twice
   };
@@ -113,6 +114,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     copy->member->node->Get(
         std::move(names), Lane::kBackground,
         [self = shared_from_this(), batch, missing](StatusOr<GetReply> reply) {
+          batch->unheard |= !reply.ok();
           if (reply.ok() && reply->pages.size() == missing.size()) {
             const auto got = std::make_shared<const GetReply>(*std::move(reply));
             for (size_t k = 0; k < missing.size(); ++k) {
@@ -146,7 +148,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
       const Moving& moving = batch->pages[i];
       if (moving.got == nullptr) {
         if (options_.on_unsound != nullptr) {
-          options_.on_unsound(Current().id(), moving.source);
+          options_.on_unsound(Current().id(), moving.source, batch->unheard);
         }
         continue;
       }

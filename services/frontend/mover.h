@@ -25,8 +25,9 @@ struct MoveOptions {
   // Tried at most, on average; asked for once a batch. Null: as many as can be.
   std::function<uint64_t()> pages_per_second = nullptr;
   std::atomic<uint64_t>* counter = nullptr;  // of pages moved; null: none
-  // Told of pages of which no sound copy was found. Null: nobody is.
-  std::function<void(ShardId, const NamedEntry&)> on_unsound = nullptr;
+  // Told of pages of which no sound copy was found; `unheard`: some node that may have one did not
+  // answer. Null: nobody is.
+  std::function<void(ShardId, const NamedEntry&, bool unheard)> on_unsound = nullptr;
   // Whether nodes of both sets have the old record, so that its room counts for the new one.
   bool replaces = true;
   // Leaves nodes and processors to others most of the time: batches are small, and after each comes

@@ -382,7 +382,7 @@ void Ownership::GiveUpPages(ShardId id, bool silent_too,
   Status refusal;
   {
     MutexLock lock(mutex_);
-    refusal = CheckGiveUp(id, silent_too);
+    refusal = CheckGiveUp(id);
     if (refusal.ok()) {
       changing_.insert(id);
       known = known_[id];
@@ -392,7 +392,7 @@ void Ownership::GiveUpPages(ShardId id, bool silent_too,
   if (!refusal.ok()) {
     return done(std::move(refusal));
   }
-  find_end([self = shared_from_this(), id, known, own_revision,
+  find_end([self = shared_from_this(), id, known, own_revision, silent_too,
             done = std::move(done)](const StatusOr<SpaceId>& end) {
     const auto fail = [self, id, done](const Status& why) {
       self->EndTaking(id, why);
@@ -401,30 +401,60 @@ void Ownership::GiveUpPages(ShardId id, bool silent_too,
     if (!end.ok()) {
       return fail(end.status());
     }
-    v1::ShardRecord record = known.record;
-    record.set_epoch(record.epoch() + 1);
-    record.clear_replicas();
-    record.set_times_given_up(record.times_given_up() + 1);
-    record.set_lost_spaces_end(*end);
-    self->taking_.coordinator.Commit(
-        {{{ShardKey(id), known.revision}, {self->OwnKey(), own_revision}},
-         {{ShardKey(id), record.SerializeAsString()}},
-         {}},
-        [self, id, record, done, fail](const StatusOr<TransactionReply>& reply) {
-          if (!reply.ok() || !reply->succeeded) {
-            return fail(reply.ok() ? MakeError(StatusCode::kAborted,
-                                               "another front-end changed the shard meanwhile")
-                                   : reply.status());
+    self->taking_.coordinator.List(
+        "nodes/", [self, id, known, own_revision, silent_too, end = *end, done,
+                   fail](const StatusOr<std::vector<KeyValue>>& nodes) {
+          const StatusOr<std::vector<Transaction::Compare>> unchanged =
+              nodes.ok() ? CompareLogs(id, known.record, *nodes, silent_too) : nodes.status();
+          if (!unchanged.ok()) {
+            return fail(unchanged.status());
           }
-          spdlog::warn("shard {} is given up: what spaces below {} had in it is lost", id,
-                       record.lost_spaces_end());
-          ++self->counters_.shards_given_up;
-          self->OnClaimed(id, {nullptr, record, reply->revision}, done);
+          v1::ShardRecord record = known.record;
+          record.set_epoch(record.epoch() + 1);
+          record.clear_replicas();
+          record.set_times_given_up(record.times_given_up() + 1);
+          record.set_lost_spaces_end(end);
+          Transaction transaction{*unchanged, {{ShardKey(id), record.SerializeAsString()}}, {}};
+          transaction.compares.push_back({ShardKey(id), known.revision});
+          transaction.compares.push_back({self->OwnKey(), own_revision});
+          self->taking_.coordinator.Commit(
+              transaction, [self, id, record, done, fail](const StatusOr<TransactionReply>& reply) {
+                if (!reply.ok() || !reply->succeeded) {
+                  return fail(reply.ok() ? MakeError(StatusCode::kAborted,
+                                                     "the shard or a store changed meanwhile")
+                                         : reply.status());
+                }
+                spdlog::warn("shard {} is given up: what spaces below {} had in it is lost", id,
+                             record.lost_spaces_end());
+                ++self->counters_.shards_given_up;
+                self->OnClaimed(id, {nullptr, record, reply->revision}, done);
+              });
         });
   });
 }
 
-Status Ownership::CheckGiveUp(ShardId id, bool silent_too) {
+StatusOr<std::vector<Transaction::Compare>> Ownership::CompareLogs(
+    ShardId id, const v1::ShardRecord& record, const std::vector<KeyValue>& nodes,
+    bool silent_too) {
+  std::vector<Transaction::Compare> unchanged;
+  for (const v1::LogReplica& replica : record.replicas()) {
+    const std::string key = NumberedKey("nodes", replica.node());
+    const auto it = std::ranges::find(nodes, key, &KeyValue::key);
+    unchanged.push_back({key, it == nodes.end() ? 0 : it->revision});
+    v1::NodeRecord node;
+    if (it != nodes.end() && !node.ParseFromString(it->value)) {
+      return DamagedRecord(key);
+    }
+    if (replica.full() && node.incarnation() == replica.incarnation() && !silent_too) {
+      return MakeError(StatusCode::kFailedPrecondition,
+                       "shard " + std::to_string(id) + " waits for " + node.name() +
+                           ", which has its log and may come back");
+    }
+  }
+  return unchanged;
+}
+
+Status Ownership::CheckGiveUp(ShardId id) {
   const auto refuse = [id](StatusCode code, const std::string& why) {
     return MakeError(code, "shard " + std::to_string(id) + why);
   };
@@ -448,10 +478,6 @@ Status Ownership::CheckGiveUp(ShardId id, bool silent_too) {
   if (record.replicas_size() == 0) {
     return refuse(StatusCode::kFailedPrecondition,
                   " was given up already, and begins anew once there is a store for its log");
-  }
-  if (!IsLogLost(failure->second.second) && !silent_too) {
-    return refuse(StatusCode::kFailedPrecondition,
-                  " waits for a store that has its log and may come back");
   }
   if (record.times_given_up() == kTimesGivenUpMax) {
     return refuse(
@@ -500,14 +526,36 @@ void Ownership::JoinLater() {
   });
 }
 
+// Once there is none of another process of this id: while that one's lease runs it may serve, as
+// one does that was started twice or is cut off.
 void Ownership::PutRecord(const Lease& lease) {
   taking_.coordinator.Get(
       OwnKey(), [self = shared_from_this(), lease](const StatusOr<std::optional<KeyValue>>& found) {
+        v1::FrontEndRecord record;
         if (!found.ok()) {
           return self->DropLease(lease.id);
         }
-        self->PutRecordOver(found->has_value() ? (*found)->revision : 0, lease);
+        if (!found->has_value()) {
+          return self->PutRecordOver(0, lease);
+        }
+        if (record.ParseFromString((*found)->value) &&
+            record.process() == self->options_.membership->process) {
+          return self->PutRecordOver((*found)->revision, lease);
+        }
+        self->PutRecordLater(lease);
       });
+}
+
+void Ownership::PutRecordLater(const Lease& lease) {
+  taking_.executor.PostAfter(options_.membership->look, [self = shared_from_this(), lease] {
+    {
+      MutexLock lock(self->mutex_);
+      if (self->stopped_ || self->lease_ != lease.id) {
+        return;
+      }
+    }
+    self->PutRecord(lease);
+  });
 }
 
 // In place of the record that was seen: a late copy of an earlier put, of this process or of the

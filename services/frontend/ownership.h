@@ -68,7 +68,7 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   void Stop(std::function<void(Status)> done);
   // For an operator: a shard of this front-end that cannot be taken, since no replica of its log is
   // left, begins anew without pages (Shard::GivenUp); `done` when it is served. `silent_too`: also
-  // where there may be one on a store that does not answer, or whose disk fails, or a damaged one.
+  // where a store is registered that has one: it does not answer, its disk fails, or it is damaged.
   // `find_end` tells the id from which on there are no spaces; asked while the shard is nobody's.
   //
   // FAILED_PRECONDITION: it is served, would be given up for a store that may come back, or was
@@ -118,12 +118,19 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   void NoteTaken(ShardId id, Epoch epoch, const Status& status);
   // Whether a failed taking means that no log is left.
   static bool IsLogLost(const Status& status);
-  Status CheckGiveUp(ShardId id, bool silent_too) REQUIRES(mutex_);
+  Status CheckGiveUp(ShardId id) REQUIRES(mutex_);
+  // What has to be unchanged of the stores that the record names for the shard to be given up.
+  // FAILED_PRECONDITION: one of them is registered with the log; never with `silent_too`.
+  static StatusOr<std::vector<Transaction::Compare>> CompareLogs(ShardId id,
+                                                                 const v1::ShardRecord& record,
+                                                                 const std::vector<KeyValue>& nodes,
+                                                                 bool silent_too);
   void EndTaking(ShardId id, const Status& status);
   void OnFenced(const std::shared_ptr<Shard>& shard, const Status& why);
 
   void Join();
   void PutRecord(const Lease& lease);
+  void PutRecordLater(const Lease& lease);
   void PutRecordOver(uint64_t revision, const Lease& lease);
   void DropLease(LeaseId lease);
   void OnRecordPut(const Lease& lease, uint64_t revision);

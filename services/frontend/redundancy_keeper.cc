@@ -155,7 +155,7 @@ bool RedundancyKeeper::Begin(Work work) {
 struct RedundancyKeeper::Repairing {
   Repairs::ByShard pages;
   mutable Mutex mutex;
-  // No sound copy was found.
+  // All nodes were heard, and none has a sound copy.
   std::set<std::tuple<ShardId, SpaceId, Offset>> unsound GUARDED_BY(mutex);
 };
 
@@ -190,9 +190,14 @@ bool RedundancyKeeper::MoveDamaged() {
        .pages_per_second = [self = shared_from_this()] { return self->options_.pages_per_second; },
        .counter = &context_.counters.repaired,
        .on_unsound =
-           [repairing](ShardId shard, const NamedEntry& page) {
-             MutexLock lock(repairing->mutex);
-             repairing->unsound.insert({shard, page.space, page.offset});
+           [self = shared_from_this(), repairing](ShardId shard, const NamedEntry& page,
+                                                  bool unheard) {
+             // One that is silent may come back with a sound copy; but nothing else could be
+             // looked for while those that wait for it are too many.
+             if (!unheard || self->context_.repairs.full()) {
+               MutexLock lock(repairing->mutex);
+               repairing->unsound.insert({shard, page.space, page.offset});
+             }
            },
        // Some node has no old record whose room would count.
        .replaces = false,

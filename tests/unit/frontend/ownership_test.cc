@@ -6,6 +6,7 @@
 #include <array>
 #include <map>
 
+#include "services/cluster/registry.h"
 #include "services/common/thread_pool.h"
 #include "tests/support/await.h"
 #include "tests/support/front_end_client.h"
@@ -72,8 +73,9 @@ class SomeStores : public LogNodes {
 // A front-end and what it stands on; its own executor, so that it can be killed alone.
 class Member : public Peers {
  public:
-  Member(std::string name, MemoryCoordinator& coordinator, LogNodes& logs, MemoryNode& compressed,
-         MemoryNode& physical, std::map<std::string, Member*>& members)
+  // `name`: its address, too.
+  Member(std::string name, std::string id, MemoryCoordinator& coordinator, LogNodes& logs,
+         MemoryNode& compressed, MemoryNode& physical, std::map<std::string, Member*>& members)
       : name_(std::move(name)), lease_of_(coordinator), members_(members) {
     Placement placement;
     placement.AddNode({1, Tier::kCompressed, "compressor", 11, &compressed});
@@ -81,7 +83,8 @@ class Member : public Peers {
     placement.AddSet(1, Tier::kCompressed, {1});
     placement.AddSet(2, Tier::kPhysical, {2});
     front_end_ = std::make_unique<FrontEnd>(
-        FrontEnd::Options{.id = name_, .shard_count = kShards, .peers = this, .clock = &executor_},
+        FrontEnd::Options{
+            .id = std::move(id), .shard_count = kShards, .peers = this, .clock = &executor_},
         lease_of_, logs, std::move(placement), executor_);
     members_[name_] = this;
     Membership me;
@@ -110,6 +113,8 @@ class Member : public Peers {
   bool started() const { return started_; }
   size_t owned() { return front_end_->shards().size(); }
   LeaseId lease() const { return lease_of_.lease; }
+  // Runs before it hears what was listed.
+  void OnNodesListed(std::function<void()> then) { lease_of_.on_nodes_listed = std::move(then); }
   // Its time is not moved on either, see OwnershipTest::Run.
   void Stop(bool stopped) {
     lease_of_.stopped = stopped;
@@ -131,7 +136,13 @@ class Member : public Peers {
       coordinator_.Get(std::move(key), std::move(done));
     }
     void List(std::string prefix, Callback<std::vector<KeyValue>> done) override {
-      coordinator_.List(std::move(prefix), std::move(done));
+      const bool told = prefix == "nodes/" && on_nodes_listed;
+      coordinator_.List(std::move(prefix), [this, told, done](const auto& found) {
+        if (told) {
+          on_nodes_listed();
+        }
+        done(found);
+      });
     }
     void Commit(Transaction transaction, Callback<TransactionReply> done) override {
       coordinator_.Commit(std::move(transaction), std::move(done));
@@ -154,6 +165,7 @@ class Member : public Peers {
     }
     LeaseId lease = 0;
     bool stopped = false;
+    std::function<void()> on_nodes_listed;
 
    private:
     MemoryCoordinator& coordinator_;
@@ -182,13 +194,41 @@ class OwnershipTest : public testing::Test {
       store.log = &cut_[i];
       stores_.stores.push_back(store);
     }
+    Register();
+  }
+
+  // The stores, and no others.
+  void Register() {
+    Transaction transaction;
+    for (NodeId node = 1; node < 100; ++node) {
+      const auto it = std::ranges::find(stores_.stores, node, &LogNodes::Store::node);
+      const std::string key = NumberedKey("nodes", node);
+      if (it == stores_.stores.end()) {
+        transaction.deletes.push_back(key);
+      } else {
+        transaction.puts.push_back({key, RecordOf(*it)});
+      }
+    }
+    coordinator_.Commit(transaction, [](const StatusOr<TransactionReply>& reply) {
+      EXPECT_TRUE(reply.ok() && reply->succeeded);
+    });
+  }
+  static std::string RecordOf(const LogNodes::Store& store) {
+    v1::NodeRecord record;
+    record.set_node(store.node);
+    record.set_tier(v1::TIER_PHYSICAL);
+    record.set_incarnation(store.incarnation);
+    record.set_machine(store.machine);
+    return record.SerializeAsString();
   }
 
   void Put(const std::string& key, const std::string& value) {
     coordinator_.Commit({{}, {{key, value}}, {}}, [](const StatusOr<TransactionReply>&) {});
   }
-  std::unique_ptr<Member> Make(const std::string& name) {
-    return std::make_unique<Member>(name, coordinator_, stores_, compressed_, physical_, members_);
+  std::unique_ptr<Member> Make(const std::string& name) { return Make(name, name); }
+  std::unique_ptr<Member> Make(const std::string& address, const std::string& id) {
+    return std::make_unique<Member>(address, id, coordinator_, stores_, compressed_, physical_,
+                                    members_);
   }
   // And its lease is over.
   void Kill(std::unique_ptr<Member>& member) {
@@ -350,6 +390,22 @@ TEST_F(OwnershipTest, AFormerOwnerAnswersNothingOld) {
   EXPECT_FALSE(Store(*b, old, offset, 3).status.ok());
   EXPECT_EQ(*Load(*a, client, offset), PlainOf({1, offset, 2}, true));
   RunUntil([&] { return a->owned() == 4 && b->owned() == 4; });  // it comes back
+}
+
+// Started twice under one id: while the first may serve, the second has nothing.
+TEST_F(OwnershipTest, ASecondProcessOfAnIdWaitsForTheLeaseOfTheFirst) {
+  auto first = Make("a");
+  RunUntil([&] { return first->started(); });
+  FrontEndClient client = Open(*first);
+  ASSERT_TRUE(Store(*first, client, 0, 1).status.ok());
+  const auto second = Make("a, again", "a");
+  Run(std::chrono::seconds(10));
+  EXPECT_EQ(second->owned(), 0u);
+  EXPECT_EQ(*Load(*first, client, 0), PlainOf({1, 0, 1}, true));
+  Kill(first);
+  RunUntil([&] { return second->owned() == kShards; });
+  client.SetEpochs(*second->front_end().GetShardMap());
+  EXPECT_EQ(*Load(*second, client, 0), PlainOf({1, 0, 1}, true));
 }
 
 // Its lease has ended before its time, and its shards are another's.
@@ -519,6 +575,26 @@ TEST_F(OwnershipTest, TheLastFullReplicaIsNeverRemoved) {
   RunUntil([&] { return b->owned() == kShards; });
 }
 
+TEST_F(OwnershipTest, AStoreThatMovesToAnothersMachineKeepsNoReplicasOfTheSameLogs) {
+  const auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  stores_.stores[1].machine = stores_.stores[0].machine;
+  RunUntil([&] {
+    for (ShardId shard = 0; shard < kShards; ++shard) {
+      const std::vector<NodeId> full = FullOn(shard);
+      if (full.size() != 2 || std::ranges::count(full, 3u) != 1) {
+        return false;
+      }
+    }
+    return true;
+  });
+  stores_.stores[2].machine = stores_.stores[0].machine;  // no other one is left
+  Run(std::chrono::seconds(5));
+  for (ShardId shard = 0; shard < kShards; ++shard) {
+    EXPECT_EQ(FullOn(shard).size(), 2u);
+  }
+}
+
 TEST_F(OwnershipTest, AStoreThatDrainsLosesItsReplicas) {
   const auto a = Make("a");
   RunUntil([&] { return a->started(); });
@@ -542,10 +618,15 @@ TEST_F(OwnershipTest, AStoreThatDrainsLosesItsReplicas) {
 // The stores of the logs are others now, with what these had still on their disks.
 class GivenUpTest : public OwnershipTest {
  protected:
-  void ReplaceStores() {
+  // In the front-ends' eyes; and in the coordinator's.
+  void LoseSightOfStores() {
     for (LogNodes::Store& store : stores_.stores) {
       store.node += 10;
     }
+  }
+  void ReplaceStores() {
+    LoseSightOfStores();
+    Register();
   }
   Status GiveUp(Member& member, ShardId shard, bool silent_too = false) {
     Status result = MakeError(StatusCode::kUnknown, "no answer");
@@ -705,6 +786,7 @@ TEST_F(GivenUpTest, OneThatWaitsForAStoreIsNotGivenUpAgain) {
   const ShardId shard = client.ShardAt(0);
   Kill(a);
   const std::vector<LogNodes::Store> stores = std::exchange(stores_.stores, {});
+  Register();
   const auto b = Make("b");
   Run(std::chrono::seconds(10));
   EXPECT_FALSE(GiveUpSoon(*b, shard).ok());
@@ -713,9 +795,36 @@ TEST_F(GivenUpTest, OneThatWaitsForAStoreIsNotGivenUpAgain) {
   }
   EXPECT_EQ(RecordOf(shard).times_given_up(), 1u);
   stores_.stores = stores;  // with what they held
+  Register();
   RunUntil([&] { return b->owned() == kShards; });
   client.SetEpochs(*b->front_end().GetShardMap());
   EXPECT_EQ(LoadCode(*b, client, 0), PageCode::kDataLoss);
+}
+
+TEST_F(GivenUpTest, WhetherAStoreIsGoneIsToldByTheCoordinator) {
+  auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  FrontEndClient client = Open(*a);
+  ASSERT_TRUE(Store(*a, client, 0, 1).status.ok());
+  const ShardId shard = client.ShardAt(0);
+  const NodeId node = FullOn(shard)[0];
+  const LogNodes::Store store = stores_.stores[node - 1];
+  Kill(a);
+  // The front-end has not heard yet that they are registered.
+  LoseSightOfStores();
+  const auto b = Make("b");
+  Run(std::chrono::seconds(10));
+  EXPECT_EQ(GiveUpSoon(*b, shard).code(), StatusCode::kFailedPrecondition);
+  // One comes back between the look and the change.
+  Register();
+  const std::string key = NumberedKey("nodes", node);
+  b->OnNodesListed([this, key, store] { Put(key, RecordOf(store)); });
+  EXPECT_EQ(GiveUp(*b, shard).code(), StatusCode::kAborted);
+  b->OnNodesListed(nullptr);
+  EXPECT_EQ(RecordOf(shard).times_given_up(), 0u);
+  EXPECT_EQ(GiveUpSoon(*b, shard).code(), StatusCode::kFailedPrecondition);
+  Register();
+  EXPECT_TRUE(GiveUpSoon(*b, shard).ok());
 }
 
 TEST_F(GivenUpTest, TokensAreThoseOfTodayAndNewSpacesHaveLostNothing) {

@@ -170,10 +170,12 @@ class PageReplicas : public testing::Test {
     EXPECT_TRUE(opened.ok()) << opened.status();
     client_.emplace(*opened);
   }
-  // As kill -9 does.
+  // As kill -9 does, once the lease has ended.
   void Stop() {
     executor_.DropTasks();
     front_end_.reset();
+    coordinator_.Commit({{}, {}, {"frontends/frontend-1"}},
+                        [](const StatusOr<TransactionReply>&) {});
   }
 
   Placement::NodeInfo Info(NodeId id) {
@@ -191,6 +193,14 @@ class PageReplicas : public testing::Test {
   CutNode& NodeAt(NodeId id) { return nodes_.at(id)->cut; }
   MemoryNode& MemoryAt(NodeId id) { return nodes_.at(id)->memory; }
   // All that the node kept is gone.
+  // Changes a byte of all that the node keeps, or of one slot's.
+  size_t Damage(NodeId id, std::optional<Offset> offset = std::nullopt) {
+    size_t damaged = 0;
+    for (const PageName& name : MemoryAt(id).Names()) {
+      damaged += (!offset || name.offset == *offset) && MemoryAt(id).FlipByte(name, 5) ? 1 : 0;
+    }
+    return damaged;
+  }
   void DropAll(NodeId id) {
     for (const PageName& name : MemoryAt(id).Names()) {
       ASSERT_TRUE(MemoryAt(id).Drop(name));
@@ -650,6 +660,38 @@ TEST_F(PageReplicas, WhatANodeLostOverItsRestartIsMadeAnew) {
   ExpectPages(50, 2);
 }
 
+TEST_F(PageReplicas, WhatWasDamagedOverANodesRestartIsMadeAnew) {
+  StorePages(100, 1);
+  const size_t damaged = Damage(3);
+  ASSERT_GT(damaged, 0u);
+  front_end_->CompareWith(3);
+  // At no moment does it look as if all had two copies while they have not.
+  for (int i = 0; i < 1000 && front_end_->comparisons_due() + front_end_->degraded_pages() > 0;
+       ++i) {
+    Run(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(front_end_->comparisons_due(), 0u);
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  EXPECT_EQ(front_end_->counters().repaired, damaged);
+  NodeAt(2).cut = NodeAt(4).cut = true;
+  ExpectPages(100, 1);
+}
+
+TEST_F(PageReplicas, ARepairWaitsForASilentNodeThatMayHaveASoundCopy) {
+  StorePages(100, 1);
+  const size_t damaged = Damage(1);
+  ASSERT_GT(damaged, 0u);
+  NodeAt(2).cut = NodeAt(3).cut = NodeAt(4).cut = true;
+  front_end_->CompareWith(1);
+  Run(std::chrono::seconds(200));
+  EXPECT_EQ(front_end_->repairs().given_up(), 0u);
+  NodeAt(2).cut = NodeAt(3).cut = NodeAt(4).cut = false;
+  Run(std::chrono::seconds(60));
+  EXPECT_EQ(front_end_->counters().repaired, damaged);
+  NodeAt(2).cut = NodeAt(4).cut = true;
+  ExpectPages(100, 1);
+}
+
 TEST_F(PageReplicas, WhatWasPutBehindAListingIsNotMissing) {
   StorePages(100, 1);
   NodeAt(2).passed_by = true;
@@ -688,14 +730,6 @@ class ComparedNowAndThen : public PageReplicas {
  protected:
   static constexpr Duration kEvery = std::chrono::seconds(20);
   ComparedNowAndThen() : PageReplicas({.compare_every = kEvery}) {}
-  // Changes a byte of all that the node keeps, or of one slot's.
-  size_t Damage(NodeId id, std::optional<Offset> offset = std::nullopt) {
-    size_t damaged = 0;
-    for (const PageName& name : MemoryAt(id).Names()) {
-      damaged += (!offset || name.offset == *offset) && MemoryAt(id).FlipByte(name, 5) ? 1 : 0;
-    }
-    return damaged;
-  }
 };
 
 TEST_F(ComparedNowAndThen, NothingIsFoundWhereNothingHasHappened) {
@@ -772,7 +806,7 @@ TEST_F(ComparedNowAndThen, ANodeThatCannotBeListedDoesNotKeepTheOthersFromTheirT
   const size_t damaged = Damage(3);
   Run(kEvery + std::chrono::seconds(10));
   EXPECT_EQ(front_end_->counters().repaired, damaged);
-  EXPECT_FALSE(front_end_->reconciled());
+  EXPECT_GT(front_end_->comparisons_due() + front_end_->degraded_pages(), 0u);
   NodeAt(2).unlisted = false;
   Run(std::chrono::seconds(10));
   EXPECT_TRUE(front_end_->reconciled());
