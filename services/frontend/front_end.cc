@@ -55,6 +55,29 @@ Status CheckName(std::string_view field, const std::string& name) {
              : Status();
 }
 
+std::vector<BackingRun> RunsOf(const Shard& shard, SpaceId space, Extent extent, bool allocated) {
+  std::vector<BackingRun> runs;
+  const auto add = [&runs, allocated](Offset pages, const Entry& entry) {
+    if (pages == 0) {
+      return;
+    }
+    if (runs.empty() || !SameBacking(runs.back().first, entry)) {
+      runs.push_back({0, entry, allocated && !entry.live()});
+    }
+    runs.back().pages += static_cast<uint32_t>(pages);
+  };
+  Offset next = extent.offset;
+  shard.Inspect([&](const EntryTable& table) {
+    table.ForEach(space, extent, [&](Offset offset, const Entry& entry) {
+      add(offset - next, {});
+      add(1, entry);
+      next = offset + 1;
+    });
+  });
+  add(extent.offset + extent.pages - next, {});
+  return runs;
+}
+
 }  // namespace
 
 FrontEnd::FrontEnd(Options options, Coordinator& coordinator, std::vector<TableLog*> logs,
@@ -772,38 +795,30 @@ void FrontEnd::Prefetch(LoadCall call, std::function<void(Status)> done) {
   PrefetchPages(context_, *shard, call, done);
 }
 
-StatusOr<std::vector<BackingRun>> FrontEnd::Extents(const RequestHeader& header,
-                                                    Extent extent) const {
+void FrontEnd::Extents(const RequestHeader& header, Extent extent,
+                       const Callback<std::vector<BackingRun>>& done) const {
   const StatusOr<SpaceInfo> space = CheckExtents(header, {extent}, kStripePages);
-  VSWAP_RETURN_IF_ERROR(space.status());
-  const StatusOr<std::shared_ptr<Shard>> found = FindShard(header.shard);
-  VSWAP_RETURN_IF_ERROR(found.status());
-  const Shard& shard = **found;
-  VSWAP_RETURN_IF_ERROR(shard.CheckRead(header));
-  if (!validity_.Holds()) {
-    return MakeError(ErrorReason::kNotServing, "the lease is lost: try again");
+  if (!space.ok()) {
+    return done(space.status());
   }
-  std::vector<BackingRun> runs;
-  const bool allocated = space->kind == SpaceKind::kAllocated;
-  const auto add = [&runs, allocated](Offset pages, const Entry& entry) {
-    if (pages == 0) {
-      return;
-    }
-    if (runs.empty() || !SameBacking(runs.back().first, entry)) {
-      runs.push_back({0, entry, allocated && !entry.live()});
-    }
-    runs.back().pages += static_cast<uint32_t>(pages);
-  };
-  Offset next = extent.offset;
-  shard.Inspect([&](const EntryTable& table) {
-    table.ForEach(header.space, extent, [&](Offset offset, const Entry& entry) {
-      add(offset - next, {});
-      add(1, entry);
-      next = offset + 1;
-    });
+  const StatusOr<std::shared_ptr<Shard>> found = FindShard(header.shard);
+  if (!found.ok()) {
+    return done(found.status());
+  }
+  const std::shared_ptr<Shard>& shard = *found;
+  if (Status status = shard->CheckRead(header); !status.ok()) {
+    return done(std::move(status));
+  }
+  std::vector<BackingRun> runs =
+      RunsOf(*shard, header.space, extent, space->kind == SpaceKind::kAllocated);
+  if (validity_.Holds()) {
+    return done(std::move(runs));
+  }
+  // As for a load: see Validity.
+  shard->Barrier([shard, header, runs = std::move(runs), done](const Status& proof) {
+    Status status = proof.ok() ? shard->CheckRead(header) : proof;
+    status.ok() ? done(runs) : done(std::move(status));
   });
-  add(extent.offset + extent.pages - next, {});
-  return runs;
 }
 
 void FrontEnd::MoveAll(Tier from, Tier to, std::function<void(uint64_t)> done) {

@@ -117,7 +117,8 @@ class FrontEnd {
   void Prefetch(LoadCall call, std::function<void(Status)> done);
   void Allocate(AllocateCall call, MutationDone done);
   void Duplicate(DuplicateCall call, MutationDone done);
-  StatusOr<std::vector<BackingRun>> Extents(const RequestHeader& header, Extent extent) const;
+  void Extents(const RequestHeader& header, Extent extent,
+               const Callback<std::vector<BackingRun>>& done) const;
 
   // Moves every page of the tier's nodes to the other tier, as far as there is room; `done` gets
   // the pages that stayed. Works also after Stop.

@@ -185,14 +185,17 @@ void RequestHandler::Prefetch(const v1::PrefetchRequest& request, Done<v1::Prefe
 void RequestHandler::Extents(const v1::ExtentsRequest& request,
                              const Done<v1::ExtentsResponse>& done) {
   const Timer timer(*this, Operation::kExtents, request.header());
-  const StatusOr<std::vector<BackingRun>> runs = front_end_.Extents(
-      ToHeader(request.header()), {request.extent().offset(), request.extent().pages()});
-  v1::ExtentsResponse response;
-  if (runs.ok()) {
-    FillExtents(*runs, request.header().shard_epoch(), &response);
-  }
-  timer.Stop(runs.status());
-  done(runs.status(), response);
+  front_end_.Extents(
+      ToHeader(request.header()), {request.extent().offset(), request.extent().pages()},
+      [timer, done,
+       epoch = request.header().shard_epoch()](const StatusOr<std::vector<BackingRun>>& runs) {
+        v1::ExtentsResponse response;
+        if (runs.ok()) {
+          FillExtents(*runs, epoch, &response);
+        }
+        timer.Stop(runs.status());
+        done(runs.status(), response);
+      });
 }
 
 void RequestHandler::Allocate(const v1::AllocateRequest& request, Done<v1::AllocateResponse> done) {

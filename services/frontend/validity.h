@@ -9,9 +9,10 @@
 
 namespace vswap {
 
-// Until when nobody else can own this front-end's shards, as its lease tells. A load is answered
-// within that time, or after a log write has proved that the shard is still its own: so one that
-// was stopped and goes on never answers what is old. Changes need a log write anyway. Thread-safe.
+// Until when nobody else can own this front-end's shards, as its lease tells. A load or a backing
+// query is answered within that time, or after a log write has proved that the shard is still its
+// own: so one that was stopped and goes on never answers what is old. Changes need a log write
+// anyway. Thread-safe.
 class Validity {
  public:
   // When it ends, in nanoseconds of the clock; moved on by whoever keeps the lease.

@@ -3,6 +3,10 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "tests/chaos/complaints.h"
+#include "tests/model/device_workload.h"
+#include "tests/model/entry_workload.h"
+
 namespace vswap {
 namespace {
 
@@ -27,34 +31,69 @@ void Tell(const char* call, Offset offset, const Status& status) {
   }
 }
 
+const Status& StatusOf(const Status& status) { return status; }
+template <typename T>
+const Status& StatusOf(const StatusOr<T>& answer) {
+  return answer.status();
+}
+
+// Tells of a failure before `done` does what it does.
+template <typename Done>
+auto Telling(const char* call, Offset offset, Done done) {
+  return [call, offset, done = std::move(done)](auto answer) {
+    Tell(call, offset, StatusOf(answer));
+    done(std::move(answer));
+  };
+}
+
 }  // namespace
 
 void TellingSpace::Store(std::vector<ContentAt> pages, StoreDone done) {
   const Offset first = pages.front().offset;
-  space_.Store(std::move(pages), [first, done](StatusOr<std::vector<PageCode>> codes) {
-    Tell("a store", first, codes.status());
-    done(std::move(codes));
-  });
+  space_.Store(std::move(pages), Telling("a store", first, std::move(done)));
 }
 
 void TellingSpace::Load(std::vector<Offset> offsets, LoadDone done) {
   const Offset first = offsets.front();
-  space_.Load(std::move(offsets), [first, done](StatusOr<std::vector<LoadedPage>> pages) {
-    Tell("a load", first, pages.status());
-    done(std::move(pages));
-  });
+  space_.Load(std::move(offsets), Telling("a load", first, std::move(done)));
 }
 
 void TellingSpace::Free(Extent extent, FreeDone done) {
-  space_.Free(extent, [extent, done](const Status& status) {
-    Tell("a free", extent.offset, status);
-    done(status);
-  });
+  space_.Free(extent, Telling("a free", extent.offset, std::move(done)));
+}
+
+void TellingSpace::StoreWhole(std::vector<ContentAt> pages, StoreDone done) {
+  const Offset first = pages.front().offset;
+  space_.StoreWhole(std::move(pages), Telling("a folio's store", first, std::move(done)));
+}
+
+// Several backings are no failure.
+void TellingSpace::LoadUnmixed(Extent folio, LoadDone done) {
+  space_.LoadUnmixed(folio, std::move(done));
+}
+
+void TellingSpace::Backing(Extent extent, BackingDone done) {
+  space_.Backing(extent, Telling("a query", extent.offset, std::move(done)));
+}
+
+// Nor is a space without room.
+void TellingSpace::Allocate(uint32_t order, uint32_t count, AllocateDone done) {
+  space_.Allocate(order, count, std::move(done));
+}
+
+void TellingSpace::Duplicate(std::vector<Offset> offsets, CodesDone done) {
+  const Offset first = offsets.front();
+  space_.Duplicate(std::move(offsets), Telling("a duplicate", first, std::move(done)));
+}
+
+void TellingSpace::FreeCounted(std::vector<Offset> offsets, CountDone done) {
+  const Offset first = offsets.front();
+  space_.FreeCounted(std::move(offsets), Telling("a free", first, std::move(done)));
 }
 
 void Tenant::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    if (paused_ || !workload_.IssueOne()) {
+    if (paused_ || !workload_->IssueOne()) {
       std::this_thread::sleep_for(milliseconds(1));
     }
   }
@@ -70,14 +109,34 @@ ChaosCluster::ChaosCluster(const std::string& flags)
 }
 
 void ChaosCluster::AddTenants(bool loss_allowed) {
-  for (SpaceId id = 1; id <= 3; ++id) {
-    tenants_.push_back(
-        std::make_unique<Tenant>(cluster_.frontends(), id,
-                                 DeviceWorkload::Options{.seed = random_.Next64(),
-                                                         .regions = {0, 480, 40000, 90000},
-                                                         .region_slots = 200,
-                                                         .batch_pages_max = 16,
-                                                         .loss_allowed = loss_allowed}));
+  const auto add = [this](SpaceKind kind, uint64_t pages, const auto& make) {
+    const SpaceId id = tenants_.size() + 1;
+    tenants_.push_back(std::make_unique<Tenant>(
+        OpenSpace(cluster_.frontends(), "space-" + std::to_string(id), kind, pages),
+        [&](EntriesUnderTest& space) { return make(space, id); }));
+  };
+  for (int i = 0; i < 2; ++i) {
+    add(SpaceKind::kDevice, 1 << 20, [&](EntriesUnderTest& space, SpaceId id) {
+      return std::make_unique<DeviceWorkload>(
+          space, id,
+          DeviceWorkload::Options{.seed = random_.Next64(),
+                                  .regions = {0, 480, 40000, 90000},
+                                  .region_slots = 200,
+                                  .batch_pages_max = 16,
+                                  .loss_allowed = loss_allowed});
+    });
+  }
+  for (const uint64_t pages : {uint64_t{1000}, uint64_t{kStripePages + 600}}) {
+    if (loss_allowed) {
+      break;
+    }
+    add(SpaceKind::kAllocated, pages, [&](EntriesUnderTest& space, SpaceId id) {
+      return std::make_unique<EntryWorkload>(space, id,
+                                             EntryWorkload::Options{.seed = random_.Next64(),
+                                                                    .space_pages = pages,
+                                                                    .references_max = 1200,
+                                                                    .owners_change = true});
+    });
   }
 }
 
@@ -87,8 +146,8 @@ void ChaosCluster::ForEach(void (Tenant::*method)()) {
   }
 }
 
-DeviceWorkload::Counts ChaosCluster::Sum() {
-  DeviceWorkload::Counts sum;
+Workload::Counts ChaosCluster::Sum() {
+  Workload::Counts sum;
   for (const auto& tenant : tenants_) {
     sum += tenant->workload().counts();
   }
@@ -135,25 +194,25 @@ void ChaosCluster::Check() {
     tenant->workload().LoadAll();
   }
   ForEach(&Tenant::Calm);
-  size_t wrong = 0;
+  size_t complaints = 0;
   for (const auto& tenant : tenants_) {
-    for (const std::string& line : tenant->workload().wrong_pages()) {
+    for (const std::string& line : ComplaintsOf(tenant->workload(), refusals_allowed_)) {
       ADD_FAILURE() << line;
-      ++wrong;
+      ++complaints;
     }
   }
-  const DeviceWorkload::Counts sum = Sum();
-  EXPECT_EQ(sum.unknown, 0u) << "requests that failed";
-  EXPECT_EQ(sum.unavailable_pages, 0u);
-  const uint64_t failed = sum.unknown + sum.unavailable_pages;
-  std::printf(
-      "%zu wrong, %llu lost, %llu failed; %llu operations, %llu pages stored, %llu refused, %llu "
-      "loaded and checked\n",
-      wrong, static_cast<unsigned long long>(sum.lost_pages),
-      static_cast<unsigned long long>(failed), static_cast<unsigned long long>(sum.issued),
-      static_cast<unsigned long long>(sum.stored_pages),
-      static_cast<unsigned long long>(sum.refused_pages),
-      static_cast<unsigned long long>(sum.loaded_pages));
+  std::printf("%zu complaints; %s\n", complaints, Sum().ToString().c_str());
+}
+
+void ChaosCluster::CheckFrees() {
+  for (bool more = true; more && !HasFailure();) {
+    more = false;
+    for (const auto& tenant : tenants_) {
+      more = tenant->workload().FreeAll() || more;
+    }
+    ForEach(&Tenant::Calm);
+  }
+  Check();
 }
 
 }  // namespace vswap

@@ -7,17 +7,18 @@
 namespace vswap {
 namespace {
 
-constexpr uint64_t kSpacePages = 1 << 20;
 constexpr size_t kTextNoiseBytes = 2048;  // the rest shrinks
 
 }  // namespace
 
-std::unique_ptr<SwapClient> OpenSpace(const std::string& frontends, const std::string& space) {
+std::unique_ptr<SwapClient> OpenSpace(const std::string& frontends, const std::string& space,
+                                      SpaceKind kind, uint64_t pages) {
   ClientOptions options;
   options.frontend = frontends;
   options.space = space;
   options.holder = "chaos";
-  options.create_pages = kSpacePages;
+  options.create_pages = pages;
+  options.kind = kind;
   StatusOr<std::unique_ptr<SwapClient>> client = SwapClient::Open(options);
   EXPECT_TRUE(client.ok()) << client.status();
   return client.ok() ? *std::move(client) : nullptr;
@@ -62,7 +63,7 @@ uint64_t KnownPages::Store(Extent slots, Kind kind) {
 }
 
 void KnownPages::FreeAll() {
-  const Status status = client_->Free(0, kSpacePages);
+  const Status status = client_->Free(0, client_->space_pages());
   EXPECT_TRUE(status.ok()) << status;
   stored_.clear();
 }

@@ -44,7 +44,9 @@ class KnownPages {
   uint64_t next_number_ = 1;
 };
 
-// A space of a million slots, made if there is none. Null after a failure.
-std::unique_ptr<SwapClient> OpenSpace(const std::string& frontends, const std::string& space);
+// A space, by default of a million slots, made if there is none. Null after a failure.
+std::unique_ptr<SwapClient> OpenSpace(const std::string& frontends, const std::string& space,
+                                      SpaceKind kind = SpaceKind::kDevice,
+                                      uint64_t pages = 1 << 20);
 
 }  // namespace vswap

@@ -19,7 +19,9 @@ constexpr uint32_t kTogether = 10;
 class FullCluster : public ChaosCluster {
  protected:
   FullCluster()
-      : ChaosCluster("--compressors 2 --stores 3 --memory-max 8MiB --capacity-pages 3000") {}
+      : ChaosCluster("--compressors 2 --stores 3 --memory-max 8MiB --capacity-pages 3000") {
+    refusals_allowed_ = true;
+  }
 
   // From `first` on, until a batch is refused as a whole; where it ended.
   static Offset Fill(KnownPages& filler, Offset first, Kind kind) {

@@ -68,7 +68,8 @@ void DeviceWorkload::Store(const std::vector<Offset>& offsets) {
           const History::Outcome refused =
               code == PageCode::kUnset ? History::Outcome::kMaybe : History::Outcome::kNot;
           history_.EndWrite(offsets[i], writes[i], stored ? History::Outcome::kApplied : refused);
-          ++(stored ? counts_.stored_pages : counts_.refused_pages);
+          counts_.stored_pages += stored;
+          counts_.refused_pages += codes.ok() && !stored;
         }
       });
 }

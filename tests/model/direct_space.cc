@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tests/support/await.h"
 #include "tests/support/extents.h"
 
 namespace vswap {
@@ -260,7 +261,8 @@ void DirectSpace::Backing(Extent extent, BackingDone done) {
   const auto left = static_cast<uint32_t>(kStripePages - extent.offset % kStripePages);
   extent.pages = std::min(extent.pages, left);
   const RequestHeader header = client_.Next(extent.offset);
-  const StatusOr<std::vector<BackingRun>> runs = front_end_->Extents(header, extent);
+  const auto runs = Await<std::vector<BackingRun>>(
+      [&](auto answer) { front_end_->Extents(header, extent, std::move(answer)); });
   client_.Answered(header);
   if (!runs.ok()) {
     return done(runs.status());

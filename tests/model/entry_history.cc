@@ -173,7 +173,8 @@ EntryHistory::Use EntryHistory::BeginStore(Offset offset, History::Content conte
 }
 
 void EntryHistory::EndStore(const Uses& uses, const StatusOr<std::vector<PageCode>>& codes,
-                            bool whole) {
+                            const StoreKind& kind) {
+  const auto [whole, owners_change] = kind;
   const auto any_more = [&](const Use& use) { return !use.gone && Find(use)->maybe_more; };
   const bool one_more = std::ranges::any_of(uses, any_more);
   for (size_t i = 0; i < uses.size(); ++i) {
@@ -197,8 +198,9 @@ void EntryHistory::EndStore(const Uses& uses, const StatusOr<std::vector<PageCod
                             "; references: " + std::to_string(slot->held) + " held");
     }
     --slot->users;
-    const History::Outcome refused =
-        code == PageCode::kUnset ? History::Outcome::kMaybe : History::Outcome::kNot;
+    const History::Outcome refused = code == PageCode::kUnset || owners_change
+                                         ? History::Outcome::kMaybe
+                                         : History::Outcome::kNot;
     contents_.EndWrite(use.offset, use.write,
                        code == PageCode::kOk ? History::Outcome::kApplied : refused);
   }

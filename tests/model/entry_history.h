@@ -52,7 +52,12 @@ class EntryHistory {
 
   History::Content NewContent() { return contents_.NewContent(); }
   Use BeginStore(Offset offset, History::Content content);
-  void EndStore(const Uses& uses, const StatusOr<std::vector<PageCode>>& codes, bool whole);
+  struct StoreKind {
+    bool whole = false;
+    bool owners_change = false;  // whoever refuses it may not be the only one that had it
+  };
+  void EndStore(const Uses& uses, const StatusOr<std::vector<PageCode>>& codes,
+                const StoreKind& kind);
 
   Load BeginLoad() { return {now_++, contents_.BeginLoad()}; }
   void CheckPages(const Load& load, const std::vector<Offset>& offsets,

@@ -156,7 +156,7 @@ void EntryWorkload::Store() {
   space_.Store(std::move(pages), [this, uses](const StatusOr<std::vector<PageCode>>& codes) {
     MutexLock lock(mutex_);
     End(uses);
-    history_.EndStore(uses, codes, false);
+    history_.EndStore(uses, codes, {.owners_change = options_.owners_change});
     CountCodes(codes);
   });
 }
@@ -178,7 +178,7 @@ void EntryWorkload::StoreWhole() {
   space_.StoreWhole(std::move(pages), [this, uses](const StatusOr<std::vector<PageCode>>& codes) {
     MutexLock lock(mutex_);
     End(uses);
-    history_.EndStore(uses, codes, true);
+    history_.EndStore(uses, codes, {.whole = true, .owners_change = options_.owners_change});
     CountCodes(codes);
     if (codes.ok()) {
       ++(codes->front() == PageCode::kOk ? counts_.whole_folios : counts_.refused_folios);

@@ -18,6 +18,9 @@ class EntryWorkload : public Workload {
     uint64_t references_max = 3000;  // over that, frees take the place of allocations
     uint32_t batch_pages_max = 16;   // some take whole extents
     uint32_t under_way_max = 12;
+    // A store may be refused by a later owner of its shard than the one that did it: who takes a
+    // shard over knows of duplicates and frees what was answered, and of stores only the pages.
+    bool owners_change = false;
   };
 
   EntryWorkload(EntriesUnderTest& space, SpaceId id, const Options& options)

@@ -14,7 +14,32 @@ namespace vswap {
 namespace {
 
 constexpr auto kSuiteTime = std::chrono::seconds(60);
+constexpr uint64_t kSeedsMin = 200;  // however long they take
 constexpr uint64_t kSeedsForABug = 3000;
+
+// What must have come about, so often in a hundred seeds: about a third of what does.
+struct Expected {
+  const char* kind;
+  uint64_t in_100_seeds;
+};
+constexpr Expected kExpected[] = {
+    {"request", 130000},
+    {"attached", 150},
+    {"shards taken", 400},
+    {"shards lost", 40},
+    {"shards released", 40},
+    {"answer by a former owner", 1},
+    {"fenced", 50},
+    {"stores fenced", 10},
+    {"pages moved", 400},
+    {"pages rebuilt", 100},
+    {"pages repaired", 3},
+    {"pages written back", 150},
+    {"pages marked lost", 30},
+    {"orphans deleted", 100},
+    {"log replicas added", 100},
+    {"log replicas removed", 60},
+};
 
 std::optional<uint64_t> GivenSeed() {
   const char* const given = std::getenv("VSWAP_TEST_SEED");
@@ -39,7 +64,7 @@ std::string Join(const std::vector<std::string>& lines) {
   return text;
 }
 
-// Runs seeds from `first` on until one fails or the time is over.
+// Runs seeds from `first` on until one fails, or the time is over and there were enough.
 void RunSeeds(uint64_t first, std::chrono::steady_clock::duration time) {
   const auto deadline = std::chrono::steady_clock::now() + time;
   uint64_t seeds = 0;
@@ -47,7 +72,8 @@ void RunSeeds(uint64_t first, std::chrono::steady_clock::duration time) {
   uint64_t pages_checked = 0;
   double seconds = 0;
   std::map<std::string, uint64_t> counts;
-  for (uint64_t seed = first; std::chrono::steady_clock::now() < deadline; ++seed) {
+  for (uint64_t seed = first; seeds < kSeedsMin || std::chrono::steady_clock::now() < deadline;
+       ++seed) {
     const Simulation::Result result = Simulation(seed, PlantedBug::kNone).Run();
     ++seeds;
     requests += result.requests;
@@ -69,6 +95,13 @@ void RunSeeds(uint64_t first, std::chrono::steady_clock::duration time) {
       static_cast<unsigned long long>(requests), static_cast<unsigned long long>(pages_checked));
   for (const auto& [kind, count] : counts) {
     std::printf("%12llu %s\n", static_cast<unsigned long long>(count), kind.c_str());
+  }
+  if (testing::Test::HasFailure()) {
+    return;
+  }
+  EXPECT_GT(pages_checked, 200 * seeds);
+  for (const auto& [kind, in_100_seeds] : kExpected) {
+    EXPECT_GE(counts[kind], in_100_seeds * seeds / 100) << kind;
   }
 }
 

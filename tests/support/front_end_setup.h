@@ -206,6 +206,14 @@ class FrontEndSetup {
     return result->has_value() ? std::move(**result)
                                : LoadReply{.status = NoAnswer().status, .pages = {}, .owners = {}};
   }
+  StatusOr<std::vector<BackingRun>> Extents(FrontEndClient& client, Extent extent) {
+    const RequestHeader header = client.Next(extent.offset);
+    const auto result = std::make_shared<StatusOr<std::vector<BackingRun>>>(NoAnswer().status);
+    front_end_->Extents(header, extent, [result](auto runs) { *result = std::move(runs); });
+    executor.RunReady();
+    client.Answered(header);
+    return *result;
+  }
   PageCode CodeOf(FrontEndClient& client, Offset offset) {
     const LoadReply reply = Load(client, {{offset, 1}});
     EXPECT_TRUE(reply.status.ok()) << reply.status;

@@ -68,9 +68,14 @@ std::string LocalCluster::Output(const std::string& line) const {
   return output;
 }
 
-bool LocalCluster::Alive(const std::string& process) const {
+pid_t LocalCluster::Pid(const std::string& process) const {
   pid_t pid = 0;
   std::ifstream(dir_ + "/" + FileNameOf(process) + ".pid") >> pid;
+  return pid;
+}
+
+bool LocalCluster::Alive(const std::string& process) const {
+  const pid_t pid = Pid(process);
   std::string name;
   char state = 'Z';
   std::string number;
@@ -78,15 +83,24 @@ bool LocalCluster::Alive(const std::string& process) const {
   return pid > 0 && kill(pid, 0) == 0 && state != 'Z';
 }
 
-bool LocalCluster::Answers(const std::string& process) const {
+std::string LocalCluster::MetricsAddress(const std::string& process) const {
+  std::ifstream file(dir_ + "/" + FileNameOf(process) + ".out");
   std::string ready;
-  std::getline(std::ifstream(dir_ + "/" + FileNameOf(process) + ".out"), ready);
+  std::getline(file, ready);
   const size_t metrics = ready.find("metrics=");
-  if (metrics == std::string::npos) {
-    return false;  // it is still starting
-  }
-  const std::string line = "curl -sf --max-time 2 http://" + ready.substr(metrics + 8) + "/livez";
-  return std::system((line + " > /dev/null").c_str()) == 0;
+  return metrics == std::string::npos ? "" : ready.substr(metrics + 8);
+}
+
+bool LocalCluster::Answers(const std::string& process) const {
+  const std::string address = MetricsAddress(process);
+  const std::string line = "curl -sf --max-time 2 http://" + address + "/livez > /dev/null";
+  return !address.empty() && std::system(line.c_str()) == 0;
+}
+
+std::string LocalCluster::Metrics(const std::string& process) const {
+  const std::string address = MetricsAddress(process);
+  return address.empty() ? ""
+                         : Output("curl -sf --max-time 2 http://" + address + "/metrics || true");
 }
 
 std::string LocalCluster::DataDir(const std::string& process) const {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 
 #include "tests/support/temp_dir.h"
@@ -34,9 +36,14 @@ class LocalCluster {
   void Restart(const std::string& process) { Run("restart", process); }
   // What vswapctl prints, asked of the first front-end.
   std::string Control(const std::string& arguments) const;
+  // Of its latest start.
+  pid_t Pid(const std::string& process) const;
   bool Alive(const std::string& process) const;
   // Whether the process, of any role but etcd, answers over the network within two seconds.
   bool Answers(const std::string& process) const;
+  // What the process, of any role but etcd, tells at /metrics; empty where it does not answer
+  // within two seconds.
+  std::string Metrics(const std::string& process) const;
   std::string DataDir(const std::string& process) const;
   // The file of a compressor's pages.
   std::string Arena(const std::string& process) const;
@@ -45,6 +52,8 @@ class LocalCluster {
   void Run(const std::string& command, const std::string& arguments);
   std::string Output(const std::string& line) const;
   std::string Environment(const std::string& name) const;
+  // HOST:PORT of its metrics; empty while it is starting.
+  std::string MetricsAddress(const std::string& process) const;
 
   TempDir directory_;
   const std::string dir_;

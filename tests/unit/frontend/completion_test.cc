@@ -663,7 +663,7 @@ class PrefetchTest : public Path {
   }
   void Retry(Stage& stage) override {
     EXPECT_EQ(stage.LoadOne(stage.device, 1), Noise(1));
-    const auto runs = stage.front_end().Extents(stage.device.Next(0), {0, 4});
+    const auto runs = stage.Extents(stage.device, {0, 4});
     ASSERT_TRUE(runs.ok());
     EXPECT_EQ(runs->size(), 3u);
   }

@@ -221,7 +221,7 @@ TEST(FrontEnd, ExtentsTellTheRunsOfEachKind) {
   FrontEndSetup setup;
   FrontEndClient client = setup.Open();
   setup.Store(client, {{2, ZeroPage()}, {3, ZeroPage()}, {4, Shrinking(4)}, {600, Noise(6)}});
-  const auto runs = setup.front_end().Extents(client.Next(0), {1, 1000});
+  const auto runs = setup.Extents(client, {1, 1000});
   ASSERT_TRUE(runs.ok()) << runs.status();
   const std::vector<std::pair<uint32_t, Backing>> wanted = {
       {1, Backing::kNone},   {2, Backing::kZero},     {1, Backing::kCompressed},

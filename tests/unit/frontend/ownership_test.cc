@@ -125,6 +125,9 @@ class Member : public Peers {
     }
   }
 
+  // No new one is granted once this one is over.
+  void GrantNoLease() { lease_of_.stopped = true; }
+
   static inline uint64_t processes = 0;
 
  private:
@@ -302,6 +305,16 @@ class OwnershipTest : public testing::Test {
     const auto plain = client.Plain(offset, result->pages[0]);
     return plain ? StatusOr<PageBytes>(*plain) : MakeError(StatusCode::kDataLoss, "damaged");
   }
+  StatusOr<std::vector<BackingRun>> Extents(Member& member, FrontEndClient& client, Extent extent) {
+    const RequestHeader header = client.Next(extent.offset);
+    StatusOr<std::vector<BackingRun>> result = MakeError(StatusCode::kUnknown, "none");
+    member.front_end().Extents(header, extent, [&](auto runs) { result = std::move(runs); });
+    for (int i = 0; i < 500 && result.status().code() == StatusCode::kUnknown; ++i) {
+      Run(std::chrono::milliseconds(20));
+    }
+    client.Answered(header);
+    return result;
+  }
   // An offset of a shard that the member owns.
   Offset OffsetOf(Member& member, const FrontEndClient& client) {
     const auto shards = member.front_end().shards();
@@ -385,6 +398,7 @@ TEST_F(OwnershipTest, AFormerOwnerAnswersNothingOld) {
   client.SetEpochs(*a->front_end().GetShardMap());
   ASSERT_TRUE(Store(*a, client, offset, 2).status.ok());
   b->Stop(false);
+  EXPECT_FALSE(Extents(*b, old, {offset, 1}).ok()) << "nobody has proved that it is still so";
   const StatusOr<PageBytes> loaded = Load(*b, old, offset);
   EXPECT_FALSE(loaded.ok()) << "it has answered what was overwritten meanwhile";
   EXPECT_FALSE(Store(*b, old, offset, 3).status.ok());
@@ -406,6 +420,22 @@ TEST_F(OwnershipTest, ASecondProcessOfAnIdWaitsForTheLeaseOfTheFirst) {
   RunUntil([&] { return second->owned() == kShards; });
   client.SetEpochs(*second->front_end().GetShardMap());
   EXPECT_EQ(*Load(*second, client, 0), PlainOf({1, 0, 1}, true));
+}
+
+// Cut off from the coordinator for longer than its lease, it proves what it tells, and tells it.
+TEST_F(OwnershipTest, AnOwnerWithoutALeaseAnswersAllTheSame) {
+  const auto a = Make("a");
+  RunUntil([&] { return a->owned() == kShards; });
+  FrontEndClient client = Open(*a);
+  ASSERT_TRUE(Store(*a, client, 0, 1).status.ok());
+  a->GrantNoLease();
+  coordinator_.ExpireLease(a->lease());
+  EXPECT_TRUE(Store(*a, client, 1, 1).status.ok());
+  EXPECT_EQ(*Load(*a, client, 0), PlainOf({1, 0, 1}, true));
+  const auto runs = Extents(*a, client, {0, 3});
+  ASSERT_TRUE(runs.ok()) << runs.status();
+  ASSERT_EQ(runs->size(), 2u);
+  EXPECT_EQ(runs->front().pages, 2u);
 }
 
 // Its lease has ended before its time, and its shards are another's.

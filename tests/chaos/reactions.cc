@@ -1,0 +1,56 @@
+#include "tests/chaos/reactions.h"
+
+#include <cstdlib>
+
+namespace vswap {
+namespace {
+
+// Of a counter without labels; 0 where it is not.
+uint64_t ValueOf(const std::string& metrics, const std::string& name) {
+  const size_t line = metrics.find("\n" + name + " ");
+  return line == std::string::npos
+             ? 0
+             : static_cast<uint64_t>(std::atof(metrics.c_str() + line + name.size() + 2));
+}
+
+}  // namespace
+
+Reactions& Reactions::operator+=(const Reactions& other) {
+  shards_lost += other.shards_lost;
+  log_replicas_removed += other.log_replicas_removed;
+  pages_rebuilt += other.pages_rebuilt;
+  pages_degraded += other.pages_degraded;
+  return *this;
+}
+
+Reactions Reactions::operator-(const Reactions& other) const {
+  return {shards_lost - other.shards_lost, log_replicas_removed - other.log_replicas_removed,
+          pages_rebuilt - other.pages_rebuilt, pages_degraded - other.pages_degraded};
+}
+
+Reactions ReactionCounter::Read() {
+  for (int n = 1; n <= front_ends_; ++n) {
+    const std::string process = "frontend/" + std::to_string(n);
+    const pid_t pid = cluster_.Pid(process);
+    const std::string metrics = cluster_.Metrics(process);
+    if (metrics.empty()) {
+      continue;
+    }
+    auto& [known, counts] = latest_[process];
+    if (known != pid) {
+      ended_ += std::exchange(counts, {});
+      known = pid;
+    }
+    counts = {ValueOf(metrics, "vswap_shards_lost_total"),
+              ValueOf(metrics, "vswap_log_replicas_removed_total"),
+              ValueOf(metrics, "vswap_rebuilds_total"),
+              ValueOf(metrics, "vswap_stores_degraded_total")};
+  }
+  Reactions sum = ended_;
+  for (const auto& [process, latest] : latest_) {
+    sum += latest.second;
+  }
+  return sum;
+}
+
+}  // namespace vswap
