@@ -240,16 +240,35 @@ TEST_F(Damage, OfACompressorsFileCostsNoPage) {
 }
 
 // A start brings what the write-ahead log has into a file of its own.
-TEST_F(Damage, OfAStoresFilesCostsNoPage) {
-  Start();
-  cluster_.Kill("store/1");
-  cluster_.Restart("store/1");
-  ExpectProgress();
+class DamagedStore : public Damage {
+ protected:
+  int DamageStoreFiles() {
+    Start();
+    cluster_.Kill("store/1");
+    cluster_.Restart("store/1");
+    ExpectProgress();
+    AwaitRedundancy();
+    cluster_.Kill("store/1");
+    const int damaged = DamageStore(cluster_.DataDir("store/1"), *known_, {0, kPages});
+    cluster_.Restart("store/1");
+    return damaged;
+  }
+};
+
+TEST_F(DamagedStore, CostsNoPage) { ExpectServed(DamageStoreFiles()); }
+
+// Nobody loads the damaged pages before their other copies go, one store after the other.
+TEST_F(DamagedStore, IsMendedBeforeRedundancyIsFull) {
+  EXPECT_GT(DamageStoreFiles(), 0);
   AwaitRedundancy();
-  cluster_.Kill("store/1");
-  const int damaged = DamageStore(cluster_.DataDir("store/1"), *known_, {0, kPages});
-  cluster_.Restart("store/1");
-  ExpectServed(damaged);
+  for (const char* const store : {"store/2", "store/3"}) {
+    cluster_.Destroy(store);
+    cluster_.Restart(store);
+    ExpectProgress();
+    AwaitRedundancy();
+  }
+  EXPECT_EQ(known_->LoadAll()[Kind::kNoise].right, kPages);
+  Check();
 }
 
 }  // namespace
