@@ -7,6 +7,7 @@
 #include <map>
 
 #include "services/common/thread_pool.h"
+#include "services/frontend/cluster_report.h"
 #include "tests/support/await.h"
 #include "tests/support/front_end_client.h"
 #include "tests/support/memory_coordinator.h"
@@ -103,6 +104,14 @@ class Member : public Peers {
       return done(MakeError(StatusCode::kUnavailable, "it is dead"));
     }
     it->second->front_end_->RaiseToken(space, std::move(done));
+  }
+  void GetNodeUse(const v1::FrontEndRecord& front_end, NodeId node, const std::vector<SetId>& sets,
+                  Callback<NodeUse> done) override {
+    const auto it = members_.find(front_end.address());
+    if (it == members_.end()) {
+      return done(MakeError(StatusCode::kUnavailable, "it is dead"));
+    }
+    done(it->second->front_end_->UseOf(node, sets));
   }
 
   void Run(Duration time) { executor_.Advance(time); }
@@ -314,6 +323,51 @@ TEST_F(OwnershipTest, FrontEndsShareTheShards) {
     EXPECT_EQ(ReasonOf(Load(*member, client, offset).status()), ErrorReason::kFenced);
     EXPECT_EQ(*Load(*member, next, offset), PlainOf({1, offset, 1}, true));
   }
+}
+
+// A node is forgotten only if no table names it, of whichever front-end.
+TEST_F(OwnershipTest, AllFrontEndsAreAskedBeforeANodeIsForgotten) {
+  const auto a = Make("a");
+  auto b = Make("b");
+  RunUntil([&] { return a->owned() == 4 && b->owned() == 4 && b->started(); });
+  v1::NodeRecord node;
+  node.set_node(4);
+  node.set_name("old");
+  Put("nodes/00004", node.SerializeAsString());
+  v1::SetRecord set;
+  set.set_set(1);
+  set.add_nodes(4);
+  Put("sets/00001", set.SerializeAsString());
+  for (Member* member : {a.get(), b.get()}) {
+    member->front_end().placement().AddNode({4, Tier::kCompressed, "old", 14, &compressed_});
+    member->front_end().placement().Find(4)->answers = false;
+  }
+  const auto forget = [&] { return ForgetNode(a->front_end(), coordinator_, "old"); };
+  const auto expect = [&](StatusCode code, const std::string& why) {
+    const Status status = forget();
+    EXPECT_EQ(status.code(), code) << status;
+    EXPECT_NE(MessageOf(status).find(why), std::string::npos) << status;
+  };
+  FrontEndClient client = Open(*b);
+  for (Member* member : {a.get(), b.get()}) {
+    member->front_end().placement().Find(4)->answers = false;
+  }
+  ASSERT_TRUE(Store(*b, client, OffsetOf(*b, client), 1).status.ok());
+  a->front_end().placement().Find(4)->answers = false;
+  b->front_end().placement().Find(4)->answers = true;
+  expect(StatusCode::kFailedPrecondition, "answers");
+  b->front_end().placement().Find(4)->answers = false;
+  expect(StatusCode::kFailedPrecondition, "named by 1 pages");
+  b->Stop(true);
+  expect(StatusCode::kUnavailable, "front-end b");
+  b->Stop(false);
+  const LeaseId lease = b->lease();
+  b.reset();
+  coordinator_.ExpireLease(lease);
+  expect(StatusCode::kUnavailable, "is not served");
+  RunUntil([&] { return a->owned() == kShards; });
+  a->front_end().placement().Find(4)->answers = false;
+  expect(StatusCode::kFailedPrecondition, "named by 1 pages");
 }
 
 TEST_F(OwnershipTest, TheShardsOfADeadFrontEndAreTaken) {
