@@ -34,6 +34,9 @@ class LocalCluster {
   void Restart(const std::string& process) { Run("restart", process); }
   // What vswapctl prints, asked of the first front-end.
   std::string Control(const std::string& arguments) const;
+  // The same of a command that may be refused: what it prints, stderr included, and its exit
+  // status.
+  std::string Control(const std::string& arguments, int* exit_status) const;
   bool Alive(const std::string& process) const;
   // Whether the process, of any role but etcd, answers over the network within two seconds.
   bool Answers(const std::string& process) const;
