@@ -453,6 +453,24 @@ TEST_F(OwnershipTest, LogsLieOnTwoMachines) {
   EXPECT_EQ(counts.size(), 3u);  // spread
 }
 
+// Else it would count as one until a write came.
+TEST_F(OwnershipTest, ALostReplicaOfShardsThatNobodyWritesToIsReplaced) {
+  const auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  Run(std::chrono::seconds(1));
+  cut_[0].cut = true;
+  RunUntil([&] {
+    std::vector<ShardId> without;
+    for (ShardId shard = 0; shard < kShards; ++shard) {
+      const std::vector<NodeId> full = FullOn(shard);
+      if (full.size() == 2 && std::ranges::count(full, NodeId{1}) == 0) {
+        without.push_back(shard);
+      }
+    }
+    return without.size() == kShards;
+  });
+}
+
 TEST_F(OwnershipTest, ALostReplicaIsReplacedAndFilled) {
   const auto a = Make("a");
   RunUntil([&] { return a->started(); });
