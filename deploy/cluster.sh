@@ -54,6 +54,7 @@ while [[ $# -gt 0 ]]; do
   shift
 done
 vswapd=${VSWAPD:-$root/build/release/bin/vswapd}
+vswapctl=${VSWAPCTL:-$(dirname "$vswapd")/vswapctl}
 
 # The files of one process: DIR/ROLE-N.{cmd,pid,log} and DIR/ROLE-N/ for its data; DIR/ROLE-N.link names its link.
 start() { # ROLE-N
@@ -246,28 +247,15 @@ status() {
   redundancy
 }
 
-# Of all shards and their pages, as the front-ends have last seen it (each looks once a second).
+# As the first front-end that answers tells it of all (each looks once a second).
 redundancy() {
-  local name metrics shards=0 degraded_logs=0 degraded_pages=0 comparisons=0 wanted
-  wanted=$(sed -n 's/.*--shards \([0-9]*\).*/\1/p' "$dir/frontend-1.cmd")
+  local name address line=
   for name in $(names); do
-    if [[ $name != frontend-* ]] || ! alive "$name"; then continue; fi
-    metrics=$(curl -sf --max-time 2 "http://$(sed -n 's/^ready .*metrics=\([^ ]*\).*/\1/p' "$dir/$name.out")/metrics") || continue
-    shards=$((shards + $(value vswap_shards "$metrics")))
-    degraded_logs=$((degraded_logs + $(value vswap_shards_degraded "$metrics")))
-    degraded_pages=$((degraded_pages + $(value vswap_pages_degraded "$metrics")))
-    comparisons=$((comparisons + $(value vswap_comparisons_due "$metrics")))
+    if [[ $name != frontend-* || $(state "$name") != [RSD] ]]; then continue; fi
+    address=$(sed -n 's/^ready listen=\([^ ]*\) .*/\1/p' "$dir/$name.out")
+    line=$("$vswapctl" --frontend "$address" status 2> /dev/null | grep '^redundancy: ') && break
   done
-  if ((shards == wanted && degraded_logs == 0 && degraded_pages == 0 && comparisons == 0)); then
-    echo "redundancy: full"
-  else
-    echo "redundancy: $((wanted - shards)) of $wanted shards without an owner, $degraded_logs with too few table logs;" \
-      "$degraded_pages pages with too few copies; $comparisons nodes to be looked through"
-  fi
-}
-
-value() { # NAME METRICS
-  awk -v name="$1" '$1 == name {print int($2); found = 1} END {if (!found) print 0}' <<< "$2"
+  echo "${line:-redundancy: not known, as no front-end answers}"
 }
 
 # SIGTERM, and after 20 seconds SIGKILL.

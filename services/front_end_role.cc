@@ -35,7 +35,7 @@ class NodeDirectory : public LogNodes {
 
   // The way to the node; made, or led to another address where that changed. Null where this
   // record or a later one is known. `registered`: it has registered since, and not only a drain of
-  // it was changed.
+  // it was changed, or it has left.
   CircuitBreaker* Take(const v1::NodeRecord& record, uint64_t revision, bool* registered) {
     MutexLock lock(mutex_);
     uint64_t& known = revisions_[record.node()];
@@ -49,7 +49,7 @@ class NodeDirectory : public LogNodes {
     }
     way->member.SetAddress(record.address());
     v1::NodeRecord& before = records_[record.node()];
-    *registered = IsDraining(before) == IsDraining(record) &&
+    *registered = !record.left() && IsDraining(before) == IsDraining(record) &&
                   before.drain_pages_per_second() == record.drain_pages_per_second();
     before = record;
     return &way->breaker;
@@ -68,7 +68,7 @@ class NodeDirectory : public LogNodes {
                           .incarnation = record.incarnation(),
                           .machine = record.machine(),
                           .zone = record.zone(),
-                          .draining = IsDraining(record),
+                          .draining = IsDraining(record) || record.left(),
                           .answers = member == nullptr || member->answers,
                           .log = &ways_.at(id)->member});
       }
@@ -223,7 +223,8 @@ class FrontEndRole : public Role {
                            .node = node,
                            .draining = IsDraining(record),
                            .drain_rate = record.drain_pages_per_second(),
-                           .circuit = &node->counters()});
+                           .circuit = &node->counters(),
+                           .left = record.left()});
         if (registered) {
           changed.push_back(record.node());
         }

@@ -245,6 +245,35 @@ std::string JobsAsJson(const std::vector<Job>& jobs) {
   return json.dump(2) + "\n";
 }
 
+Redundancy RedundancyOf(const v1::GetClusterResponse& cluster,
+                        const std::vector<v1::GetStatusResponse>& front_ends) {
+  Redundancy redundancy;
+  redundancy.shards = cluster.cluster().shard_count();
+  uint32_t served = 0;
+  for (const v1::GetStatusResponse& front_end : front_ends) {
+    served += front_end.shards();
+    redundancy.shards_degraded += front_end.degraded_shards();
+    redundancy.pages_degraded += front_end.degraded_pages();
+    redundancy.waits_for =
+        front_end.waits_for().empty() ? redundancy.waits_for : front_end.waits_for();
+  }
+  // One that changes hands may be told of twice.
+  redundancy.shards_unserved = redundancy.shards - std::min(redundancy.shards, served);
+  return redundancy;
+}
+
+std::string RedundancyAsText(const Redundancy& redundancy) {
+  if (redundancy.full()) {
+    return "redundancy: full\n";
+  }
+  return fmt::format(
+      "redundancy: {} of {} shards not served, {} with too few table logs; {} pages with too few "
+      "copies{}\n",
+      redundancy.shards_unserved, redundancy.shards, redundancy.shards_degraded,
+      redundancy.pages_degraded,
+      redundancy.waits_for.empty() ? "" : "; waits for " + redundancy.waits_for);
+}
+
 v1::GetStatusResponse Sum(const std::vector<v1::GetStatusResponse>& front_ends) {
   v1::GetStatusResponse sum;
   std::map<std::string, v1::SpaceStatus> spaces;

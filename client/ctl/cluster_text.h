@@ -37,6 +37,21 @@ std::string DrainAsText(const Job& job);
 std::string JobsAsTable(const std::vector<Job>& jobs);
 std::string JobsAsJson(const std::vector<Job>& jobs);
 
+// Whether everything has as many copies as are wanted: whether the next failure may come.
+struct Redundancy {
+  uint32_t shards = 0;           // of the cluster
+  uint32_t shards_unserved = 0;  // also those of front-ends that do not answer
+  uint32_t shards_degraded = 0;  // with too few table logs
+  uint64_t pages_degraded = 0;   // with too few copies
+  std::string waits_for;         // why they have, for people
+
+  bool full() const { return shards_unserved == 0 && shards_degraded == 0 && pages_degraded == 0; }
+};
+Redundancy RedundancyOf(const v1::GetClusterResponse& cluster,
+                        const std::vector<v1::GetStatusResponse>& front_ends);
+// A line that begins with "redundancy: ", and is "redundancy: full" where it is.
+std::string RedundancyAsText(const Redundancy& redundancy);
+
 // The front-ends' statuses as one: each tells of the pages of its own shards.
 v1::GetStatusResponse Sum(const std::vector<v1::GetStatusResponse>& front_ends);
 

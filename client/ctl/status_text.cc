@@ -45,7 +45,8 @@ nlohmann::ordered_json SpacesOf(const v1::GetStatusResponse& status) {
 
 }  // namespace
 
-std::string ToJson(const v1::GetStatusResponse& status) {
+std::string ToJson(const v1::GetStatusResponse& status,
+                   const std::optional<Redundancy>& redundancy) {
   nlohmann::ordered_json json = {{"version", status.version()},
                                  {"reconciled", status.reconciled()},
                                  {"spaces", SpacesOf(status)},
@@ -64,6 +65,15 @@ std::string ToJson(const v1::GetStatusResponse& status) {
                              {"corrupt_pages", node.corrupt_pages()},
                              {"background_errors", node.background_errors()},
                              {"draining", node.draining()}});
+  }
+  json["redundancy"] = nullptr;
+  if (redundancy) {
+    json["redundancy"] = {{"full", redundancy->full()},
+                          {"shards", redundancy->shards},
+                          {"shards_unserved", redundancy->shards_unserved},
+                          {"shards_degraded", redundancy->shards_degraded},
+                          {"pages_degraded", redundancy->pages_degraded},
+                          {"waits_for", redundancy->waits_for}};
   }
   return json.dump(2) + "\n";
 }
@@ -87,7 +97,8 @@ std::string SpacesAsTable(const v1::GetStatusResponse& status) {
   return Table(spaces);
 }
 
-std::string ToTables(const v1::GetStatusResponse& status) {
+std::string ToTables(const v1::GetStatusResponse& status,
+                     const std::optional<Redundancy>& redundancy) {
   std::vector<Row> nodes = {{"NODE", "TIER", "PAGES", "OF PAGES", "PAYLOAD", "USED", "OF"}};
   for (const v1::NodeStatus& node : status.nodes()) {
     nodes.push_back({node.name() + (node.draining() ? " (draining)" : ""), TierName(node.tier()),
@@ -96,9 +107,11 @@ std::string ToTables(const v1::GetStatusResponse& status) {
                      Size(node.payload_bytes()), Size(node.used_bytes()),
                      OrNone(node.capacity_bytes(), Size(node.capacity_bytes()))});
   }
-  return fmt::format("vswap {}{}\n\n{}\n{}", status.version(),
+  return fmt::format("vswap {}{}\n\n{}\n{}\n{}", status.version(),
                      status.reconciled() ? "" : ", comparing tables and nodes",
-                     SpacesAsTable(status), Table(nodes));
+                     SpacesAsTable(status), Table(nodes),
+                     redundancy ? RedundancyAsText(*redundancy)
+                                : "redundancy: not known, as the coordinator does not answer\n");
 }
 
 std::string ToJson(const v1::CheckResponse& report) {

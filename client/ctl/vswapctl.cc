@@ -21,6 +21,8 @@ namespace {
 
 constexpr auto kTimeout = std::chrono::seconds(5);
 constexpr auto kCheckTimeout = std::chrono::minutes(30);
+// All front-ends are asked, one after the other.
+constexpr auto kForgetTimeout = std::chrono::seconds(30);
 constexpr auto kGiveUpTimeout = std::chrono::seconds(30);
 constexpr auto kLook = std::chrono::milliseconds(500);
 
@@ -46,16 +48,6 @@ bool Call(const std::string& address, std::chrono::seconds limit, Method<Request
     std::cerr << "vswapctl: " << address << ": " << result.error_message() << std::endl;
   }
   return result.ok();
-}
-
-int ShowStatus(const std::string& address, bool json) {
-  v1::GetStatusResponse status;
-  if (!Call(address, kTimeout, &v1::AdminService::Stub::GetStatus, v1::GetStatusRequest(),
-            &status)) {
-    return 1;
-  }
-  std::cout << (json ? ToJson(status) : ToTables(status));
-  return 0;
 }
 
 // Exit status 0: all is well; 1: there are problems; 3: something could not be looked at.
@@ -96,6 +88,20 @@ std::vector<v1::GetStatusResponse> AskFrontEnds(const std::string& address,
     }
   }
   return statuses;
+}
+
+int ShowStatus(const std::string& address, bool json) {
+  v1::GetStatusResponse status;
+  if (!Call(address, kTimeout, &v1::AdminService::Stub::GetStatus, v1::GetStatusRequest(),
+            &status)) {
+    return 1;
+  }
+  std::optional<Redundancy> redundancy;
+  if (const auto cluster = AskCluster(address)) {
+    redundancy = RedundancyOf(*cluster, AskFrontEnds(address, *cluster));
+  }
+  std::cout << (json ? ToJson(status, redundancy) : ToTables(status, redundancy));
+  return 0;
 }
 
 int ShowCluster(const std::string& address, const std::string& what, bool json) {
@@ -153,6 +159,17 @@ int Drain(const std::string& address, const v1::DrainRequest& request, bool wait
       request.action() == v1::DRAIN_ACTION_START || request.action() == v1::DRAIN_ACTION_RESUME;
   std::cout << request.node()
             << (moves ? " is being emptied: jobs tells how it goes\n" : " takes pages again\n");
+  return 0;
+}
+
+int Forget(const std::string& address, const std::string& node) {
+  v1::ForgetRequest request;
+  request.set_node(node);
+  v1::ForgetResponse response;
+  if (!Call(address, kForgetTimeout, &v1::AdminService::Stub::Forget, request, &response)) {
+    return 1;
+  }
+  std::cout << node << " has left: it counts again if it registers\n";
   return 0;
 }
 
@@ -237,8 +254,9 @@ int Main(int argc, char** argv) {
   app.add_option("--frontend", address, "HOST:PORT of a front-end")
       ->envname("VSWAP_LISTEN")
       ->capture_default_str();
-  CLI::App* status =
-      app.add_subcommand("status", "one front-end: spaces, pages by what is behind them, nodes");
+  CLI::App* status = app.add_subcommand(
+      "status",
+      "one front-end: spaces, pages by what is behind them, nodes; the cluster's redundancy");
   CLI::App* check = app.add_subcommand(
       "check", "compare tables, counters, logs and inventories; exit status 1 if they differ");
   app.add_subcommand("nodes", "compressors and stores of the cluster");
@@ -269,6 +287,10 @@ int Main(int argc, char** argv) {
       add_action("--cancel", v1::DRAIN_ACTION_CANCEL, "leave the rest where it is");
   pause->excludes(resume)->excludes(cancel);
   resume->excludes(cancel);
+  CLI::App* forget = app.add_subcommand(
+      "forget", "a node that is stopped and empty has left for good: nothing waits for it");
+  std::string to_forget;
+  forget->add_option("NODE", to_forget, "its name (--id)")->required();
   CLI::App* give_up = app.add_subcommand(
       "give-up", "begin shards anew that nobody can serve, since their logs are gone");
   std::vector<uint32_t> shards;
@@ -283,8 +305,8 @@ int Main(int argc, char** argv) {
       "also where a store that does not answer or fails may have the log, or it is damaged");
   give_up->add_flag("--yes", sure, "I know that what they held is lost for ever");
   std::string output = "table";
-  for (CLI::App* command :
-       app.get_subcommands([&](CLI::App* each) { return each != drain && each != give_up; })) {
+  for (CLI::App* command : app.get_subcommands(
+           [&](CLI::App* each) { return each != drain && each != forget && each != give_up; })) {
     command->add_option("--output", output, "table or json")
         ->check(CLI::IsMember({"table", "json"}))
         ->capture_default_str();
@@ -302,6 +324,9 @@ int Main(int argc, char** argv) {
   const bool json = output == "json";
   if (*drain) {
     return Drain(address, to_drain, wait);
+  }
+  if (*forget) {
+    return Forget(address, to_forget);
   }
   if (*give_up) {
     return GiveUp(address, shards, every, silent_too, sure);

@@ -96,6 +96,16 @@ Status AddOwnSet(const std::vector<v1::SetRecord>& sets, const v1::NodeRecord& n
   return Status();
 }
 
+// The same data goes on moving away; an empty node begins without a drain. The fields are set each
+// time: another try may find another record.
+void KeepDrain(const v1::NodeRecord& known, v1::NodeRecord* wanted) {
+  const bool same = known.incarnation() == wanted->incarnation();
+  wanted->set_draining(same && known.draining());
+  wanted->set_drain_paused(same && known.drain_paused());
+  wanted->set_drain_pages_per_second(same ? known.drain_pages_per_second() : 0);
+  wanted->set_drain_pages(same ? known.drain_pages() : 0);
+}
+
 // A node may come to another machine with its data, but not to that of one it shares a set with.
 Status CheckMachine(const std::vector<Known<v1::NodeRecord>>& nodes,
                     const std::vector<v1::SetRecord>& sets, const v1::NodeRecord& node) {
@@ -103,7 +113,8 @@ Status CheckMachine(const std::vector<Known<v1::NodeRecord>>& nodes,
     const v1::NodeRecord& other = known.record;
     const bool shared = std::ranges::any_of(
         sets, [&](const v1::SetRecord& set) { return IsIn(set, node) && IsIn(set, other); });
-    if (other.node() != node.node() && other.machine() == node.machine() && shared) {
+    if (other.node() != node.node() && other.machine() == node.machine() && shared &&
+        !other.left()) {
       return MakeError(StatusCode::kFailedPrecondition,
                        "machine: " + node.name() + " and " + other.name() +
                            " keep copies of the same pages and cannot both be on " +
@@ -127,20 +138,27 @@ std::string NumberedKey(const char* prefix, uint32_t number) {
 
 StatusOr<v1::ClusterRecord> FindOrMakeCluster(Coordinator& coordinator,
                                               const v1::ClusterRecord& wanted, Random& random) {
-  for (int i = 0; i < kTriesMax; ++i) {
+  const TimePoint deadline = std::chrono::steady_clock::now() + kClusterWaitMax;
+  while (true) {
     const auto found = ListRecords<v1::ClusterRecord>(coordinator, kClusterKey);
-    if (!found.ok() || !found->empty()) {
-      return found.ok() ? StatusOr<v1::ClusterRecord>(found->front().record) : found.status();
+    if (found.ok() && !found->empty()) {
+      return found->front().record;
     }
-    v1::ClusterRecord made = wanted;
-    made.set_cluster(random.Next64());
-    const auto reply =
-        Commit(coordinator, {{{kClusterKey, 0}}, {{kClusterKey, made.SerializeAsString()}}, {}});
-    if (!reply.ok()) {
-      return reply.status();
+    Status why = found.status();
+    if (found.ok()) {
+      v1::ClusterRecord made = wanted;
+      made.set_cluster(random.Next64());
+      why = Commit(coordinator, {{{kClusterKey, 0}}, {{kClusterKey, made.SerializeAsString()}}, {}})
+                .status();
+    }
+    if (std::chrono::steady_clock::now() > deadline) {
+      return why.ok() ? MakeError(StatusCode::kAborted, "the cluster's record comes and goes")
+                      : why;
+    }
+    if (!why.ok()) {
+      std::this_thread::sleep_for(kClusterPoll);
     }
   }
-  return MakeError(StatusCode::kAborted, "the cluster's record comes and goes");
 }
 
 StatusOr<v1::ClusterRecord> FindCluster(Coordinator& coordinator) {
@@ -193,10 +211,7 @@ StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord w
                          "id: " + wanted.name() + " is the name of a node of the other tier");
       }
       wanted.set_node(known.record.node());
-      wanted.set_draining(known.record.draining());
-      wanted.set_drain_paused(known.record.drain_paused());
-      wanted.set_drain_pages_per_second(known.record.drain_pages_per_second());
-      wanted.set_drain_pages(known.record.drain_pages());
+      KeepDrain(known.record, &wanted);
       revision = known.revision;
     }
     if (wanted.node() == 0) {
@@ -238,7 +253,7 @@ Status JoinSets(Coordinator& coordinator, const v1::NodeRecord& node, uint32_t c
     std::map<uint32_t, uint64_t> revisions;
     for (const auto& other : *known) {
       revisions[other.record.node()] = other.revision;
-      if (!IsDraining(other.record)) {
+      if (!IsDraining(other.record) && !other.record.left()) {
         nodes.push_back(other.record);
       }
     }

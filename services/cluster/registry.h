@@ -18,7 +18,8 @@ Status DamagedRecord(const std::string& key);
 // "PREFIX/NNNNN": decimal, five digits.
 std::string NumberedKey(const char* prefix, uint32_t number);
 
-// The cluster's record; made of `wanted` with a random number where there is none.
+// The cluster's record; made of `wanted` with a random number where there is none. Tries for a
+// minute where the coordinator does not answer.
 StatusOr<v1::ClusterRecord> FindOrMakeCluster(Coordinator& coordinator,
                                               const v1::ClusterRecord& wanted, Random& random);
 
@@ -30,9 +31,10 @@ StatusOr<std::vector<v1::NodeRecord>> ListNodes(Coordinator& coordinator);
 StatusOr<std::optional<v1::NodeRecord>> FindNode(Coordinator& coordinator, const std::string& name);
 
 // Tells that the node `wanted.name` is at its address with its incarnation: an earlier one is known
-// to be destroyed. A new name gets the number `wanted.node`, or the next where that is 0, and a set
-// of its own. ABORTED: others changed the records all the while. FAILED_PRECONDITION: the node is
-// of the other tier, or on the machine of one that keeps copies of the same pages.
+// to be destroyed, and its drain ends with it. A node that had left is back. A new name gets the
+// number `wanted.node`, or the next where that is 0, and a set of its own. ABORTED: others changed
+// the records all the while. FAILED_PRECONDITION: the node is of the other tier, or on the machine
+// of one that keeps copies of the same pages.
 StatusOr<v1::NodeRecord> RegisterNode(Coordinator& coordinator, v1::NodeRecord wanted);
 
 // Makes a set, if none has its number and its nodes' records are as they were seen: `revisions` by

@@ -52,6 +52,11 @@ grpc::Status AdminService::Drain(grpc::ServerContext*, const v1::DrainRequest* r
   return ToGrpc(ChangeDrain(front_end_.placement(), coordinator_, *request));
 }
 
+grpc::Status AdminService::Forget(grpc::ServerContext*, const v1::ForgetRequest* request,
+                                  v1::ForgetResponse*) {
+  return ToGrpc(ForgetNode(front_end_, coordinator_, request->node()));
+}
+
 grpc::Status AdminService::GiveUp(grpc::ServerContext*, const v1::GiveUpRequest* request,
                                   v1::GiveUpResponse* response) {
   const auto shards = front_end_.shards();

@@ -18,6 +18,8 @@ class AdminService : public v1::AdminService::Service {
                           v1::GetClusterResponse* response) override;
   grpc::Status Drain(grpc::ServerContext* context, const v1::DrainRequest* request,
                      v1::DrainResponse* response) override;
+  grpc::Status Forget(grpc::ServerContext* context, const v1::ForgetRequest* request,
+                      v1::ForgetResponse* response) override;
   grpc::Status GiveUp(grpc::ServerContext* context, const v1::GiveUpRequest* request,
                       v1::GiveUpResponse* response) override;
   grpc::Status Check(grpc::ServerContext* context, const v1::CheckRequest* request,

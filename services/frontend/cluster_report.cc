@@ -49,10 +49,119 @@ Status CheckAction(const v1::DrainRequest& request, const v1::NodeRecord& node) 
     return InvalidField("action", std::to_string(request.action()),
                         "1 (START), 2 (PAUSE), 3 (RESUME), 4 (CANCEL)");
   }
+  if (node.left()) {
+    return MakeError(StatusCode::kFailedPrecondition, "node: " + node.name() + " has left");
+  }
   if (request.action() != v1::DRAIN_ACTION_START && !node.draining()) {
     return MakeError(StatusCode::kFailedPrecondition, "node: " + node.name() + " does not drain");
   }
   return Status();
+}
+
+struct KnownNode {
+  v1::NodeRecord record;
+  std::string key;
+  uint64_t revision = 0;
+};
+
+StatusOr<KnownNode> FindByName(Coordinator& coordinator, const std::string& name) {
+  const auto nodes = List(coordinator, "nodes/");
+  VSWAP_RETURN_IF_ERROR(nodes.status());
+  for (const KeyValue& entry : *nodes) {
+    KnownNode node{{}, entry.key, entry.revision};
+    if (node.record.ParseFromString(entry.value) && node.record.name() == name) {
+      return node;
+    }
+  }
+  return MakeError(StatusCode::kNotFound, "node: there is no node " + name);
+}
+
+// False where its record has changed meanwhile.
+StatusOr<bool> Write(Coordinator& coordinator, const KnownNode& node) {
+  const auto reply = AwaitFor<TransactionReply>(kCallMax, [&](auto done) {
+    coordinator.Commit(
+        {{{node.key, node.revision}}, {{node.key, node.record.SerializeAsString()}}, {}},
+        std::move(done));
+  });
+  return reply.ok() ? StatusOr<bool>(reply->succeeded) : reply.status();
+}
+
+Status Refuse(const v1::NodeRecord& node, const std::string& why) {
+  return MakeError(StatusCode::kFailedPrecondition, "node: " + node.name() + why);
+}
+
+Status CheckLogs(Coordinator& coordinator, const v1::NodeRecord& node) {
+  const auto shards = List(coordinator, kShardsPrefix);
+  VSWAP_RETURN_IF_ERROR(shards.status());
+  std::string named;
+  for (const KeyValue& entry : *shards) {
+    v1::ShardRecord record;
+    if (!record.ParseFromString(entry.value)) {
+      return DamagedRecord(entry.key);
+    }
+    if (std::ranges::find(record.replicas(), node.node(), &v1::LogReplica::node) !=
+        record.replicas().end()) {
+      named += (named.empty() ? "" : ", ") + std::to_string(ShardOfKey(entry.key));
+    }
+  }
+  return named.empty() ? Status()
+                       : Refuse(node, " has replicas of the table logs of shards " + named +
+                                          ": a drain moves them, also off a node that is gone");
+}
+
+// Those in which it is: also in older incarnations, which costs nothing but time.
+StatusOr<std::vector<SetId>> SetsOf(Coordinator& coordinator, const v1::NodeRecord& node) {
+  google::protobuf::RepeatedPtrField<v1::SetRecord> records;
+  VSWAP_RETURN_IF_ERROR(ListInto(coordinator, "sets/", &records));
+  std::vector<SetId> sets;
+  for (const v1::SetRecord& record : records) {
+    if (std::ranges::find(record.nodes(), node.node()) != record.nodes().end()) {
+      sets.push_back(static_cast<SetId>(record.set()));
+    }
+  }
+  return sets;
+}
+
+// No front-end hears the node, and of no shard a table names it.
+Status CheckUse(const FrontEnd& front_end, Coordinator& coordinator, const v1::NodeRecord& node) {
+  const auto sets = SetsOf(coordinator, node);
+  VSWAP_RETURN_IF_ERROR(sets.status());
+  google::protobuf::RepeatedPtrField<v1::ClusterRecord> clusters;
+  VSWAP_RETURN_IF_ERROR(ListInto(coordinator, "cluster", &clusters));
+  std::vector<NodeUse> uses = {front_end.UseOf(node.node(), *sets)};
+  for (const v1::FrontEndRecord& other : front_end.Others()) {
+    const auto use = AwaitFor<NodeUse>(kCallMax, [&](auto done) {
+      front_end.peers()->GetNodeUse(other, node.node(), *sets, std::move(done));
+    });
+    if (!use.ok()) {
+      return MakeError(StatusCode::kUnavailable,
+                       "front-end " + other.name() + ": " + std::string(MessageOf(use.status())));
+    }
+    uses.push_back(*use);
+  }
+  std::vector<bool> seen(clusters.empty() ? 1 : clusters[0].shard_count());
+  uint64_t pages = 0;
+  for (const NodeUse& use : uses) {
+    if (use.answers) {
+      return Refuse(node, " answers, or did a moment ago: drain it, and stop it");
+    }
+    pages += use.pages;
+    for (const ShardId shard : use.shards) {
+      if (shard < seen.size()) {
+        seen[shard] = true;
+      }
+    }
+  }
+  if (pages > 0) {
+    return Refuse(node, " is named by " + std::to_string(pages) +
+                            " pages in the tables: a drain, or rebuild, moves them");
+  }
+  const auto unseen = std::ranges::find(seen, false);
+  return unseen == seen.end()
+             ? Status()
+             : MakeError(StatusCode::kUnavailable,
+                         "shard " + std::to_string(unseen - seen.begin()) +
+                             " is not served: nobody knows which pages it has on " + node.name());
 }
 
 void Apply(const v1::DrainRequest& request, uint64_t pages, v1::NodeRecord* node) {
@@ -115,6 +224,10 @@ StatusOr<v1::GetClusterResponse> ReportCluster(const Placement& placement,
   }
   VSWAP_RETURN_IF_ERROR(ListInto(coordinator, "frontends/", report.mutable_front_ends()));
   VSWAP_RETURN_IF_ERROR(ListInto(coordinator, "nodes/", report.mutable_nodes()));
+  auto* const nodes = report.mutable_nodes();
+  nodes->erase(std::remove_if(nodes->begin(), nodes->end(),
+                              [](const v1::NodeRecord& node) { return node.left(); }),
+               nodes->end());
   const auto shards = List(coordinator, kShardsPrefix);
   VSWAP_RETURN_IF_ERROR(shards.status());
   for (const KeyValue& entry : *shards) {
@@ -131,32 +244,36 @@ StatusOr<v1::GetClusterResponse> ReportCluster(const Placement& placement,
 Status ChangeDrain(const Placement& placement, Coordinator& coordinator,
                    const v1::DrainRequest& request) {
   for (int i = 0; i < kTriesMax; ++i) {
-    const auto nodes = List(coordinator, "nodes/");
-    VSWAP_RETURN_IF_ERROR(nodes.status());
-    v1::NodeRecord record;
-    const auto entry = std::ranges::find_if(*nodes, [&](const KeyValue& node) {
-      return record.ParseFromString(node.value) && record.name() == request.node();
-    });
-    if (entry == nodes->end()) {
-      return MakeError(StatusCode::kNotFound, "node: there is no node " + request.node());
-    }
-    VSWAP_RETURN_IF_ERROR(CheckAction(request, record));
+    StatusOr<KnownNode> node = FindByName(coordinator, request.node());
+    VSWAP_RETURN_IF_ERROR(node.status());
+    VSWAP_RETURN_IF_ERROR(CheckAction(request, node->record));
     uint64_t pages = 0;
     for (const v1::NodeStatus& status : AskNodes(placement)) {
-      pages = status.node() == record.node() ? status.pages() : pages;
+      pages = status.node() == node->record.node() ? status.pages() : pages;
     }
-    Apply(request, pages, &record);
-    const auto reply = AwaitFor<TransactionReply>(kCallMax, [&](auto done) {
-      coordinator.Commit(
-          {{{entry->key, entry->revision}}, {{entry->key, record.SerializeAsString()}}, {}},
-          std::move(done));
-    });
-    VSWAP_RETURN_IF_ERROR(reply.status());
-    if (reply->succeeded) {
+    Apply(request, pages, &node->record);
+    const StatusOr<bool> written = Write(coordinator, *node);
+    VSWAP_RETURN_IF_ERROR(written.status());
+    if (*written) {
       return Status();
     }
   }
   return MakeError(StatusCode::kAborted, "others change the node's record all the time");
+}
+
+Status ForgetNode(const FrontEnd& front_end, Coordinator& coordinator, const std::string& name) {
+  StatusOr<KnownNode> node = FindByName(coordinator, name);
+  VSWAP_RETURN_IF_ERROR(node.status());
+  if (node->record.left()) {
+    return Status();
+  }
+  VSWAP_RETURN_IF_ERROR(CheckLogs(coordinator, node->record));
+  VSWAP_RETURN_IF_ERROR(CheckUse(front_end, coordinator, node->record));
+  node->record.set_left(true);
+  const StatusOr<bool> written = Write(coordinator, *node);
+  VSWAP_RETURN_IF_ERROR(written.status());
+  return *written ? Status()
+                  : MakeError(StatusCode::kAborted, "node: " + name + " registers just now");
 }
 
 }  // namespace vswap

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "services/cluster/coordinator.h"
+#include "services/frontend/front_end.h"
 #include "services/frontend/placement.h"
 #include "vswap/v1/admin.pb.h"
 
@@ -20,5 +21,10 @@ StatusOr<v1::GetClusterResponse> ReportCluster(const Placement& placement,
 // As vswap.v1.AdminService.Drain says.
 Status ChangeDrain(const Placement& placement, Coordinator& coordinator,
                    const v1::DrainRequest& request);
+
+// As vswap.v1.AdminService.Forget says. A page or a log that comes to be on the node while this
+// looks is not lost by it: its other copies are read, and made anew, and its own are read if it
+// answers.
+Status ForgetNode(const FrontEnd& front_end, Coordinator& coordinator, const std::string& name);
 
 }  // namespace vswap

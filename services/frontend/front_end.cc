@@ -868,6 +868,21 @@ uint64_t FrontEnd::degraded_pages() const {
   return total;
 }
 
+NodeUse FrontEnd::UseOf(NodeId node, const std::vector<SetId>& sets) const {
+  const Placement::Member* const member = placement_.Find(node);
+  NodeUse use;
+  use.answers = member == nullptr || member->answers;
+  for (const auto& shard : shards_.All()) {
+    use.shards.push_back(shard->id());
+    use.pages += shard->PagesOn(sets);
+  }
+  return use;
+}
+
+std::vector<v1::FrontEndRecord> FrontEnd::Others() const {
+  return serving_ ? ownership_->Others() : std::vector<v1::FrontEndRecord>();
+}
+
 uint64_t FrontEnd::stores_overtaken() const {
   uint64_t total = 0;
   for (const auto& shard : shards_.All()) {

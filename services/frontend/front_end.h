@@ -138,6 +138,11 @@ class FrontEnd {
   // Pages of these shards that one loss more may cost: with fewer lasting copies than are wanted,
   // with one on a node that does not answer, or with one that was found missing.
   uint64_t degraded_pages() const;
+  // What this front-end knows of the node, and of the pages of these sets.
+  NodeUse UseOf(NodeId node, const std::vector<SetId>& sets) const;
+  // The other front-ends, and the way to them; null: there are none.
+  std::vector<v1::FrontEndRecord> Others() const;
+  Peers* peers() const { return options_.peers; }
   // A node was started again on its data: what it has lost meanwhile is found and made anew.
   void CompareWith(NodeId node);
   const Repairs& repairs() const { return repairs_; }

@@ -17,6 +17,19 @@ int FullIn(const v1::ShardRecord& record) {
       record.replicas(), [](const v1::LogReplica& replica) { return replica.full(); }));
 }
 
+// Whether a replica is on a store that does not answer, and no write waits for it that would show
+// that.
+bool WouldMissNothing(const OwnedShard& owned, const std::vector<LogNodes::Store>& stores) {
+  const bool silent =
+      std::ranges::any_of(owned.record.replicas(), [&](const v1::LogReplica& replica) {
+        const auto store = std::ranges::find(stores, replica.node(), &LogNodes::Store::node);
+        return store != stores.end() && !store->answers;
+      });
+  return silent && std::ranges::all_of(owned.shard->Logs(), [](const Shard::LogState& state) {
+           return state.awaited == 0;
+         });
+}
+
 }  // namespace
 
 void LogKeeper::Add(OwnedShard owned) {
@@ -59,6 +72,7 @@ size_t LogKeeper::degraded() const {
 void LogKeeper::Look() {
   const std::vector<LogNodes::Store> stores = context_.logs.Stores();
   std::vector<std::pair<OwnedShard, Change>> changes;
+  std::vector<std::shared_ptr<Shard>> idle;
   {
     MutexLock lock(mutex_);
     auto filled_now = static_cast<size_t>(std::ranges::count_if(kept_, [](const auto& kept) {
@@ -66,6 +80,9 @@ void LogKeeper::Look() {
       return FullIn(record) < record.replicas_size();
     }));
     for (auto& [id, kept] : kept_) {
+      if (WouldMissNothing(kept.owned, stores)) {
+        idle.push_back(kept.owned.shard);
+      }
       if (kept.changing) {
         continue;
       }
@@ -78,6 +95,9 @@ void LogKeeper::Look() {
   }
   for (const auto& [owned, change] : changes) {
     Make(owned, change);
+  }
+  for (const auto& shard : idle) {
+    shard->Barrier([](const Status&) {});
   }
 }
 

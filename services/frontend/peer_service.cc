@@ -22,4 +22,17 @@ grpc::ServerUnaryReactor* PeerService::RaiseToken(grpc::CallbackServerContext* c
   return reactor;
 }
 
+grpc::ServerUnaryReactor* PeerService::GetNodeUse(grpc::CallbackServerContext* context,
+                                                  const v1::GetNodeUseRequest* request,
+                                                  v1::GetNodeUseResponse* response) {
+  const NodeUse use =
+      front_end_.UseOf(request->node(), {request->sets().begin(), request->sets().end()});
+  response->mutable_shards()->Add(use.shards.begin(), use.shards.end());
+  response->set_pages(use.pages);
+  response->set_answers(use.answers);
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
 }  // namespace vswap

@@ -15,6 +15,9 @@ class PeerService : public v1::PeerService::CallbackService {
   grpc::ServerUnaryReactor* RaiseToken(grpc::CallbackServerContext* context,
                                        const v1::RaiseTokenRequest* request,
                                        v1::RaiseTokenResponse* response) override;
+  grpc::ServerUnaryReactor* GetNodeUse(grpc::CallbackServerContext* context,
+                                       const v1::GetNodeUseRequest* request,
+                                       v1::GetNodeUseResponse* response) override;
 
  private:
   FrontEnd& front_end_;

@@ -96,6 +96,9 @@ void Placement::AddNode(const NodeInfo& info) {
     it->second->incarnation = info.incarnation;
     it->second->draining = info.draining;
     it->second->drain_rate = info.drain_rate;
+    if (it->second->left.exchange(info.left) != info.left) {
+      it->second->answers = !info.left;
+    }
     return;
   }
   Member& member = state_->members.emplace_back(info);
@@ -135,7 +138,8 @@ std::optional<SetId> Placement::Choose(Tier tier, std::span<const SetId> tried) 
   std::vector<Candidate> candidates;
   for (const auto& [id, set] : Now().sets) {
     if (set.tier != tier || std::ranges::find(tried, id) != tried.end() ||
-        std::ranges::any_of(set.copies, &Copy::destroyed)) {
+        std::ranges::any_of(set.copies,
+                            [](const Copy& c) { return c.destroyed() || c.member->left; })) {
       continue;
     }
     Candidate candidate{.set = id};
@@ -193,9 +197,8 @@ const Placement::Candidate& Placement::TakeTurn(const std::vector<Candidate>& ca
 }
 
 uint32_t Placement::LastingCopies(const Set& set) const {
-  const auto lasting = std::ranges::count_if(set.copies, [](const Copy& copy) {
-    return !copy.destroyed() && !copy.member->dead && !copy.member->draining;
-  });
+  const auto lasting = std::ranges::count_if(
+      set.copies, [](const Copy& copy) { return !copy.gone() && !copy.member->draining; });
   return std::min(static_cast<uint32_t>(lasting), wanted(set.tier));
 }
 
@@ -228,8 +231,8 @@ bool Placement::Degraded(SetId set) const {
 }
 
 bool Placement::OnlyDrains(SetId set) const {
-  const auto kept = std::ranges::count_if(
-      CopiesOf(set), [](const Copy& copy) { return !copy.destroyed() && !copy.member->dead; });
+  const auto kept =
+      std::ranges::count_if(CopiesOf(set), [](const Copy& copy) { return !copy.gone(); });
   const std::optional<Tier> tier = TierOf(set);
   return tier && static_cast<uint32_t>(kept) >= wanted(*tier);
 }
@@ -276,7 +279,9 @@ const Placement::Member* Placement::Find(NodeId node) const {
 std::vector<const Placement::Member*> Placement::Members() const {
   std::vector<const Member*> members;
   for (const auto& [id, member] : Now().members) {
-    members.push_back(member);
+    if (!member->left) {
+      members.push_back(member);
+    }
   }
   return members;
 }

@@ -58,6 +58,7 @@ class Placement {
     bool draining = false;
     uint64_t drain_rate = 0;                   // pages a second of the whole cluster; 0: no limit
     const CircuitCounters* circuit = nullptr;  // of what is in front of it; null: nothing is
+    bool left = false;                         // for good, until it registers again
   };
   struct Member {
     explicit Member(const NodeInfo& info)
@@ -68,7 +69,9 @@ class Placement {
           circuit(info.circuit),
           incarnation(info.incarnation),
           draining(info.draining),
-          drain_rate(info.drain_rate) {}
+          drain_rate(info.drain_rate),
+          left(info.left),
+          answers(!info.left) {}
 
     const NodeId id;
     const Tier tier;
@@ -78,6 +81,7 @@ class Placement {
     std::atomic<Incarnation> incarnation;
     std::atomic<bool> draining{false};
     std::atomic<uint64_t> drain_rate{0};
+    std::atomic<bool> left{false};
     // What was last heard of it: hints for Choose, nothing rests on them.
     mutable std::atomic<bool> answers{true};
     mutable std::atomic<bool> dead{false};  // silent for so long that its copies are made anew
@@ -95,6 +99,8 @@ class Placement {
 
     // Whether what it kept is known to be gone with its incarnation.
     bool destroyed() const { return incarnation != 0 && incarnation != member->incarnation; }
+    // Whether it does not count as a copy: destroyed, or its node is dead or has left.
+    bool gone() const { return destroyed() || member->dead || member->left; }
     // Whether an answer comes from who keeps, or would keep, the set's pages.
     bool IsFrom(Incarnation answered) const {
       return answered == member->incarnation && !destroyed();
@@ -116,7 +122,8 @@ class Placement {
   };
 
   // Adds a node, or tells the incarnation of one that is there: an earlier one is known to be
-  // destroyed then. A node that drains takes no new pages while there are others.
+  // destroyed then. A node that drains takes no new pages while there are others; one that has left
+  // takes none, and nobody asks it but for pages that have no other copy.
   void AddNode(const NodeInfo& info);
   // Those that are not there yet. Their nodes are.
   void AddSets(const std::vector<SetInfo>& sets);
@@ -131,8 +138,8 @@ class Placement {
   // nodes take long; and none if they are so full that pages would be written back, while there are
   // others. Empty if there is none but `tried`.
   std::optional<SetId> Choose(Tier tier, std::span<const SetId> tried = {}) const;
-  // Copies of a page of the set that last: on nodes that are neither dead nor to be emptied, up to
-  // as many as are wanted.
+  // Copies of a page of the set that last: on nodes that are neither gone (dead, or left) nor to be
+  // emptied, up to as many as are wanted.
   uint32_t LastingCopies(SetId set) const;
   // A set to move the pages of `set` to, so that they have more lasting copies. Empty: there is
   // none, or none is wanted.
@@ -153,7 +160,7 @@ class Placement {
   std::optional<Tier> TierOf(SetId set) const;
   // Null: nobody knows it.
   const Member* Find(NodeId node) const;
-  // In the order of their ids.
+  // Those that have not left, in the order of their ids.
   std::vector<const Member*> Members() const;
   // Whose pages the node's present incarnation may keep.
   std::vector<SetId> SetsWith(NodeId node) const;

@@ -61,6 +61,7 @@ void RedundancyKeeper::Ask(const Placement::Member& member) {
         member.answers = statistics.ok();
         if (statistics.ok()) {
           heard.unanswered = 0;
+          heard.ever = true;
           member.dead = false;
         }
       });
@@ -68,23 +69,30 @@ void RedundancyKeeper::Ask(const Placement::Member& member) {
 
 void RedundancyKeeper::JudgeSilence() {
   struct Count {
-    size_t all = 0;  // that were alive
+    size_t lived = 0;
+    size_t fell_silent = 0;  // of these
     std::vector<const Placement::Member*> silent;
   };
   std::map<Tier, Count> tiers;
   MutexLock lock(mutex_);
+  std::erase_if(heard_, [](const auto& heard) { return heard.first->left.load(); });
   for (const auto& [member, heard] : heard_) {
     if (member->dead) {
       continue;
     }
     Count& count = tiers[member->tier];
-    ++count.all;
-    if (heard.unanswered > options_.silent_looks_max) {
+    const bool is_silent = heard.unanswered > options_.silent_looks_max;
+    if (is_silent) {
       count.silent.push_back(member);
+    }
+    // Those that drain are stopped on purpose, many of them perhaps.
+    if (heard.ever && !member->draining) {
+      ++count.lived;
+      count.fell_silent += is_silent ? 1 : 0;
     }
   }
   for (const auto& [tier, count] : tiers) {
-    const bool mass = count.all >= kMassMin && 2 * count.silent.size() > count.all;
+    const bool mass = count.lived >= kMassMin && 2 * count.fell_silent > count.lived;
     for (const Placement::Member* member : count.silent) {
       member->dead = !mass;
     }

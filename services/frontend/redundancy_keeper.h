@@ -21,9 +21,9 @@ namespace vswap {
 // on nodes that are to be emptied, at the rate that the operator gave.
 //
 // A node is dead once it was silent for `silent_looks_max` looks, unless so many are that it is
-// more likely this front-end that hears nothing: of at least four living nodes of a tier, more than
-// half. One that is heard again is alive; what was moved meanwhile is deleted there. Nodes whose
-// partners are gone form new sets with others.
+// more likely this front-end that hears nothing: of at least four nodes of a tier that it has heard
+// and that do not drain, more than half. One that is heard again is alive; what was moved meanwhile
+// is deleted there. Nodes whose partners are gone form new sets with others.
 //
 // Looks every `look`; one move at a time, in the background lane, which yields to others, slower
 // than `pages_per_second`, and less and less often while nothing can be moved. Thread-safe;
@@ -51,6 +51,7 @@ class RedundancyKeeper : public std::enable_shared_from_this<RedundancyKeeper> {
   struct Heard {
     int unanswered = 0;  // looks since the last answer
     bool asked = false;  // a question is under way
+    bool ever = false;   // it has answered
   };
 
   void LookAfter(Duration delay);

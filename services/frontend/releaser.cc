@@ -15,7 +15,9 @@ void Releaser::Release(std::vector<Retired> records, std::shared_ptr<void> hold)
   std::map<NodeId, std::vector<PageName>> by_node;
   for (const Retired& record : records) {
     for (const Placement::Copy& copy : placement_.CopiesOf(record.set)) {
-      by_node[copy.member->id].push_back(record.name);
+      if (!copy.member->left) {
+        by_node[copy.member->id].push_back(record.name);
+      }
     }
   }
   for (auto& [node, names] : by_node) {
@@ -122,6 +124,13 @@ void Releaser::SendNext(NodeId node) {
     MutexLock lock(mutex_);
     Queue& queue = queues_[node];
     --queue.posted;
+    if (placement_.Find(node)->left) {
+      dropped_ += queue.names_waiting;
+      queue.waiting.clear();
+      queue.names_waiting = 0;
+      queue.silent = false;
+      queue.retry = {};
+    }
     if (queue.waiting.empty()) {
       return;
     }

@@ -19,8 +19,8 @@ namespace vswap {
 //
 // For a node that does not answer as the registered incarnation, what is to be deleted waits, as
 // much as kWaitingMax; it is asked now and then, and told the rest once it answers. What is
-// dropped, or still waits when the process dies, is found again by reconciliation, as orphans.
-// Thread-safe.
+// dropped, or still waits when the process dies, is found again by reconciliation, as orphans. A
+// node that has left is told nothing. Thread-safe.
 class Releaser {
  public:
   static constexpr size_t kWaitingMax = 1 << 20;  // records a node

@@ -54,4 +54,28 @@ void RemotePeers::RaiseToken(const v1::FrontEndRecord& front_end, const v1::Spac
       });
 }
 
+void RemotePeers::GetNodeUse(const v1::FrontEndRecord& front_end, NodeId node,
+                             const std::vector<SetId>& sets, Callback<NodeUse> done) {
+  struct Call {
+    std::shared_ptr<Stub> stub;
+    grpc::ClientContext context;
+    v1::GetNodeUseRequest request;
+    v1::GetNodeUseResponse response;
+  };
+  const auto call = std::make_shared<Call>();
+  call->stub = At(front_end.address());
+  call->context.set_deadline(std::chrono::system_clock::now() + kCallMax);
+  call->request.set_node(node);
+  call->request.mutable_sets()->Add(sets.begin(), sets.end());
+  call->stub->async()->GetNodeUse(
+      &call->context, &call->request, &call->response,
+      [call, done = std::move(done)](const grpc::Status& status) {
+        if (!status.ok()) {
+          return done(FromGrpc(status));
+        }
+        const v1::GetNodeUseResponse& use = call->response;
+        done(NodeUse{{use.shards().begin(), use.shards().end()}, use.pages(), use.answers()});
+      });
+}
+
 }  // namespace vswap

@@ -18,6 +18,8 @@ class RemotePeers : public Peers {
  public:
   void RaiseToken(const v1::FrontEndRecord& front_end, const v1::SpaceRecord& space,
                   Callback<std::vector<ShardEpoch>> done) override;
+  void GetNodeUse(const v1::FrontEndRecord& front_end, NodeId node, const std::vector<SetId>& sets,
+                  Callback<NodeUse> done) override;
 
  private:
   using Stub = v1::PeerService::Stub;

@@ -126,6 +126,10 @@ class DirectPeers : public Peers {
                   Callback<std::vector<ShardEpoch>> done) override {
     cluster_.members.at(front_end.address())->front_end.RaiseToken(space, std::move(done));
   }
+  void GetNodeUse(const v1::FrontEndRecord& front_end, NodeId node, const std::vector<SetId>& sets,
+                  Callback<NodeUse> done) override {
+    done(cluster_.members.at(front_end.address())->front_end.UseOf(node, sets));
+  }
 
  private:
   Cluster& cluster_;

@@ -98,6 +98,11 @@ class SimFrontEnd::Others : public Peers {
         },
         std::move(done));
   }
+  // No node of a simulation leaves for good.
+  void GetNodeUse(const v1::FrontEndRecord&, NodeId, const std::vector<SetId>&,
+                  Callback<NodeUse> done) override {
+    done(MakeError(StatusCode::kUnavailable, "nobody asks"));
+  }
 
  private:
   SimFrontEnd& self_;

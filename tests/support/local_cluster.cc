@@ -11,6 +11,9 @@
 namespace vswap {
 namespace {
 
+const std::string kClusterSh =
+    std::string("VSWAPD=") + VSWAPD + " VSWAPCTL=" + VSWAPCTL + " bash " + CLUSTER_SH + " ";
+
 std::string FileNameOf(std::string process) {
   std::ranges::replace(process, '/', '-');
   return process;
@@ -31,8 +34,7 @@ LocalCluster::~LocalCluster() {
 }
 
 void LocalCluster::Run(const std::string& command, const std::string& arguments) {
-  const std::string line = std::string("VSWAPD=") + VSWAPD + " bash " + CLUSTER_SH + " " + command +
-                           " --dir " + dir_ + " " + arguments;
+  const std::string line = kClusterSh + command + " --dir " + dir_ + " " + arguments;
   EXPECT_EQ(std::system(line.c_str()), 0) << line;
 }
 
@@ -48,14 +50,19 @@ std::string LocalCluster::Environment(const std::string& name) const {
 
 bool LocalCluster::FullyRedundant() const { return Status().ends_with("\nredundancy: full\n"); }
 
-std::string LocalCluster::Status() const {
-  return Output(std::string("bash ") + CLUSTER_SH + " status --dir " + dir_);
-}
+std::string LocalCluster::Status() const { return Output(kClusterSh + "status --dir " + dir_); }
 
 std::string LocalCluster::Control(const std::string& arguments) const {
   const std::string all = frontends();
   return Output(std::string(VSWAPCTL) + " --frontend " + all.substr(0, all.find(',')) + " " +
                 arguments);
+}
+
+std::string LocalCluster::Control(const std::string& arguments, int* exit_status) const {
+  const std::string output = Control(arguments + " 2>&1; echo $?");
+  const size_t last = output.rfind('\n', output.size() - 2) + 1;
+  *exit_status = std::atoi(output.c_str() + last);
+  return output.substr(0, last);
 }
 
 std::string LocalCluster::Output(const std::string& line) const {

@@ -38,6 +38,9 @@ class LocalCluster {
   std::string Control(const std::string& arguments) const;
   // Of its latest start.
   pid_t Pid(const std::string& process) const;
+  // The same of a command that may be refused: what it prints, stderr included, and its exit
+  // status.
+  std::string Control(const std::string& arguments, int* exit_status) const;
   bool Alive(const std::string& process) const;
   // Whether the process, of any role but etcd, answers over the network within two seconds.
   bool Answers(const std::string& process) const;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "client/ctl/status_text.h"
+
 namespace vswap {
 namespace {
 
@@ -102,6 +104,34 @@ TEST_F(ClusterTextTest, PagesWithTooFewCopiesAreAJobOfTheirOwn) {
   EXPECT_EQ(OnlyJob().name, "rebuild");
   EXPECT_EQ(OnlyJob().state, "running");
   EXPECT_EQ(OnlyJob().pages_left, 7u);
+}
+
+TEST_F(ClusterTextTest, RedundancyIsFullIfAllShardsAreServedAndNothingIsMissing) {
+  const auto text = [this] { return RedundancyAsText(RedundancyOf(cluster_, front_ends_)); };
+  cluster_.mutable_cluster()->set_shard_count(8);
+  front_ends_[0].set_shards(5);
+  front_ends_[1].set_shards(3);
+  EXPECT_EQ(text(), "redundancy: full\n");
+  front_ends_[1].set_degraded_pages(7);
+  front_ends_[1].set_waits_for("room");
+  EXPECT_EQ(text(),
+            "redundancy: 0 of 8 shards not served, 0 with too few table logs; 7 pages with too few "
+            "copies; waits for room\n");
+  front_ends_[1].Clear();  // it does not answer
+  front_ends_[0].set_degraded_shards(2);
+  EXPECT_EQ(text(),
+            "redundancy: 3 of 8 shards not served, 2 with too few table logs; 0 pages with too few "
+            "copies\n");
+}
+
+TEST_F(ClusterTextTest, AStatusTellsTheRedundancyInALineOfItsOwn) {
+  const std::string known = ToTables(front_ends_[0], RedundancyOf(cluster_, front_ends_));
+  EXPECT_NE(known.find("\nredundancy: full\n"), std::string::npos) << known;
+  const std::string unknown = ToTables(front_ends_[0], std::nullopt);
+  EXPECT_NE(unknown.find("\nredundancy: not known"), std::string::npos) << unknown;
+  EXPECT_NE(ToJson(front_ends_[0], RedundancyOf(cluster_, front_ends_)).find("\"full\": true"),
+            std::string::npos);
+  EXPECT_NE(ToJson(front_ends_[0], std::nullopt).find("\"redundancy\": null"), std::string::npos);
 }
 
 TEST_F(ClusterTextTest, ASpacesPagesAreTheSumOverAllFrontEnds) {

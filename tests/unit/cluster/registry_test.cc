@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "services/cluster/set_rules.h"
+#include "services/common/thread_pool.h"
+#include "tests/support/faulty_coordinator.h"
 #include "tests/support/memory_coordinator.h"
 
 namespace vswap {
@@ -48,6 +50,11 @@ class RegistryTest : public testing::Test {
     return sets;
   }
 
+  void Write(const v1::NodeRecord& node) {
+    coordinator_.Commit({{}, {{NumberedKey("nodes", node.node()), node.SerializeAsString()}}, {}},
+                        [](const StatusOr<TransactionReply>&) {});
+  }
+
   MemoryCoordinator coordinator_;
 };
 
@@ -84,11 +91,60 @@ TEST_F(RegistryTest, ASetIsOnDifferentMachinesAndRatherInDifferentZones) {
 TEST_F(RegistryTest, ANodeThatDrainsStaysSoAndJoinsNoMoreSets) {
   v1::NodeRecord node = Register("a", 11, "m1");
   node.set_draining(true);
-  coordinator_.Commit({{}, {{NumberedKey("nodes", node.node()), node.SerializeAsString()}}, {}},
-                      [](const StatusOr<TransactionReply>&) {});
+  Write(node);
   EXPECT_TRUE(Register("a", 11, "m1").draining());
   Register("b", 12, "m2");
   EXPECT_EQ(Sets(), SetList());
+}
+
+TEST_F(RegistryTest, AnEmptyNodeDoesNotTakeOverTheDrainOfTheOneThatHadItsName) {
+  v1::NodeRecord node = Register("a", 11, "m1");
+  node.set_draining(true);
+  node.set_drain_paused(true);
+  node.set_drain_pages_per_second(5);
+  node.set_drain_pages(100);
+  Write(node);
+  const v1::NodeRecord same = Register("a", 11, "m1");
+  EXPECT_TRUE(same.drain_paused());
+  EXPECT_EQ(same.drain_pages_per_second(), 5u);
+  EXPECT_EQ(same.drain_pages(), 100u);
+  const v1::NodeRecord empty = Register("a", 21, "m1");
+  EXPECT_FALSE(empty.draining());
+  EXPECT_FALSE(empty.drain_paused());
+  EXPECT_EQ(empty.drain_pages_per_second(), 0u);
+  EXPECT_EQ(empty.drain_pages(), 0u);
+  Register("b", 12, "m2");
+  EXPECT_EQ(Sets(), (SetList{{"1@21", "2@12"}}));
+}
+
+TEST_F(RegistryTest, ANodeThatLeftIsInNoNewSetAndInNobodysWayUntilItRegistersAgain) {
+  v1::NodeRecord node = Register("a", 11, "m1");
+  Register("b", 12, "m2");
+  node.set_left(true);
+  Write(node);
+  EXPECT_EQ(Register("c", 13, "m3").node(), 3u);  // its number stays taken
+  EXPECT_EQ(Sets(), (SetList{{"1@11", "2@12"}, {"2@12", "3@13"}}));
+  // Its partner may come to its machine.
+  EXPECT_EQ(Register("b", 12, "m1").machine(), "m1");
+  const v1::NodeRecord back = Register("a", 11, "m4");
+  EXPECT_EQ(back.node(), 1u);
+  EXPECT_FALSE(back.left());
+  EXPECT_EQ(Sets().size(), 3u);
+}
+
+TEST_F(RegistryTest, TheFirstFrontEndWaitsForTheCoordinator) {
+  FaultScript faults;
+  FaultyCoordinator coordinator(faults, coordinator_);
+  faults.Watch();
+  faults.Inject(0, Fault::kFailBefore);  // the first look
+  faults.Inject(2, Fault::kFailAfter);   // the commit
+  SystemRandom random;
+  v1::ClusterRecord wanted;
+  wanted.set_shard_count(7);
+  const auto made = FindOrMakeCluster(coordinator, wanted, random);
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(made->shard_count(), 7u);
+  EXPECT_EQ(FindCluster(coordinator_)->cluster(), made->cluster());
 }
 
 TEST_F(RegistryTest, ANodeDoesNotComeToTheMachineOfItsPartner) {

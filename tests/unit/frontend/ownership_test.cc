@@ -8,6 +8,7 @@
 
 #include "services/cluster/registry.h"
 #include "services/common/thread_pool.h"
+#include "services/frontend/cluster_report.h"
 #include "tests/support/await.h"
 #include "tests/support/front_end_client.h"
 #include "tests/support/memory_coordinator.h"
@@ -106,6 +107,14 @@ class Member : public Peers {
       return done(MakeError(StatusCode::kUnavailable, "it is dead"));
     }
     it->second->front_end_->RaiseToken(space, std::move(done));
+  }
+  void GetNodeUse(const v1::FrontEndRecord& front_end, NodeId node, const std::vector<SetId>& sets,
+                  Callback<NodeUse> done) override {
+    const auto it = members_.find(front_end.address());
+    if (it == members_.end()) {
+      return done(MakeError(StatusCode::kUnavailable, "it is dead"));
+    }
+    done(it->second->front_end_->UseOf(node, sets));
   }
 
   void Run(Duration time) { executor_.Advance(time); }
@@ -369,6 +378,51 @@ TEST_F(OwnershipTest, FrontEndsShareTheShards) {
   }
 }
 
+// A node is forgotten only if no table names it, of whichever front-end.
+TEST_F(OwnershipTest, AllFrontEndsAreAskedBeforeANodeIsForgotten) {
+  const auto a = Make("a");
+  auto b = Make("b");
+  RunUntil([&] { return a->owned() == 4 && b->owned() == 4 && b->started(); });
+  v1::NodeRecord node;
+  node.set_node(4);
+  node.set_name("old");
+  Put("nodes/00004", node.SerializeAsString());
+  v1::SetRecord set;
+  set.set_set(1);
+  set.add_nodes(4);
+  Put("sets/00001", set.SerializeAsString());
+  for (Member* member : {a.get(), b.get()}) {
+    member->front_end().placement().AddNode({4, Tier::kCompressed, "old", 14, &compressed_});
+    member->front_end().placement().Find(4)->answers = false;
+  }
+  const auto forget = [&] { return ForgetNode(a->front_end(), coordinator_, "old"); };
+  const auto expect = [&](StatusCode code, const std::string& why) {
+    const Status status = forget();
+    EXPECT_EQ(status.code(), code) << status;
+    EXPECT_NE(MessageOf(status).find(why), std::string::npos) << status;
+  };
+  FrontEndClient client = Open(*b);
+  for (Member* member : {a.get(), b.get()}) {
+    member->front_end().placement().Find(4)->answers = false;
+  }
+  ASSERT_TRUE(Store(*b, client, OffsetOf(*b, client), 1).status.ok());
+  a->front_end().placement().Find(4)->answers = false;
+  b->front_end().placement().Find(4)->answers = true;
+  expect(StatusCode::kFailedPrecondition, "answers");
+  b->front_end().placement().Find(4)->answers = false;
+  expect(StatusCode::kFailedPrecondition, "named by 1 pages");
+  b->Stop(true);
+  expect(StatusCode::kUnavailable, "front-end b");
+  b->Stop(false);
+  const LeaseId lease = b->lease();
+  b.reset();
+  coordinator_.ExpireLease(lease);
+  expect(StatusCode::kUnavailable, "is not served");
+  RunUntil([&] { return a->owned() == kShards; });
+  a->front_end().placement().Find(4)->answers = false;
+  expect(StatusCode::kFailedPrecondition, "named by 1 pages");
+}
+
 TEST_F(OwnershipTest, TheShardsOfADeadFrontEndAreTaken) {
   const auto a = Make("a");
   auto b = Make("b");
@@ -483,6 +537,24 @@ TEST_F(OwnershipTest, LogsLieOnTwoMachines) {
     ++counts[nodes[1]];
   }
   EXPECT_EQ(counts.size(), 3u);  // spread
+}
+
+// Else it would count as one until a write came.
+TEST_F(OwnershipTest, ALostReplicaOfShardsThatNobodyWritesToIsReplaced) {
+  const auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  Run(std::chrono::seconds(1));
+  cut_[0].cut = true;
+  RunUntil([&] {
+    std::vector<ShardId> without;
+    for (ShardId shard = 0; shard < kShards; ++shard) {
+      const std::vector<NodeId> full = FullOn(shard);
+      if (full.size() == 2 && std::ranges::count(full, NodeId{1}) == 0) {
+        without.push_back(shard);
+      }
+    }
+    return without.size() == kShards;
+  });
 }
 
 TEST_F(OwnershipTest, ALostReplicaIsReplacedAndFilled) {

@@ -8,6 +8,7 @@
 
 #include "services/cluster/registry.h"
 #include "services/common/thread_pool.h"
+#include "services/frontend/cluster_report.h"
 #include "services/frontend/front_end.h"
 #include "tests/support/front_end_client.h"
 #include "tests/support/memory_coordinator.h"
@@ -245,6 +246,26 @@ class PageReplicas : public testing::Test {
   }
   void Put(const std::string& key, const std::string& value) {
     coordinator_.Commit({{}, {{key, value}}, {}}, [](const StatusOr<TransactionReply>&) {});
+  }
+  // Of the nodes, and of AllSets.
+  void PutRecords() {
+    for (NodeId id = 1; id <= shape_.compressors; ++id) {
+      v1::NodeRecord node;
+      node.set_node(id);
+      node.set_name("n" + std::to_string(id));
+      node.set_tier(v1::TIER_COMPRESSED);
+      node.set_machine("m" + std::to_string(id));
+      node.set_incarnation(id * 10);
+      Put(NumberedKey("nodes", id), node.SerializeAsString());
+    }
+    for (const Placement::SetInfo& set : AllSets()) {
+      v1::SetRecord record;
+      record.set_set(set.set);
+      record.set_tier(static_cast<v1::Tier>(set.tier));
+      record.mutable_nodes()->Add(set.nodes.begin(), set.nodes.end());
+      record.mutable_incarnations()->Add(set.incarnations.begin(), set.incarnations.end());
+      Put(NumberedKey("sets", set.set), record.SerializeAsString());
+    }
   }
   // How many nodes hold a record of each slot.
   std::map<Offset, int> Copies() {
@@ -513,6 +534,127 @@ TEST_F(PageReplicas, DeathsOneAfterTheOtherAreNoMassExpiry) {
   }
 }
 
+// Three compressors that live, with a set of each two, and four that have gone.
+class Departed : public PageReplicas {
+ protected:
+  Departed() : PageReplicas({.compressors = 7}) {
+    sets_ = AllSets();
+    sets_.push_back({40, Tier::kCompressed, {1, 3}, {10, 30}});
+  }
+  void Depart() {
+    for (NodeId id = 4; id <= 7; ++id) {
+      NodeAt(id).cut = true;
+    }
+  }
+  void ExpectADeathIsMended() {
+    StorePages(1000, 1);
+    NodeAt(2).cut = true;
+    Run(std::chrono::seconds(10));
+    EXPECT_TRUE(front_end_->placement().Find(2)->dead);
+    EXPECT_EQ(front_end_->degraded_pages(), 0u);
+    NodeAt(3).cut = true;
+    ExpectPages(1000, 1);
+  }
+  std::vector<Placement::SetInfo> sets_;
+};
+
+TEST_F(Departed, NodesThatWereNeverHeardAreNoReasonToBelieveInNoDeath) {
+  Depart();
+  Stop();
+  Start(sets_);
+  Reopen();
+  Run(std::chrono::seconds(10));
+  ExpectADeathIsMended();
+}
+
+TEST_F(Departed, NodesThatAreStoppedAfterTheirDrainAreNoMassExpiry) {
+  front_end_->placement().AddSets(sets_);
+  for (NodeId id = 4; id <= 7; ++id) {
+    Drain(id);
+  }
+  Run(std::chrono::seconds(3));
+  Depart();
+  Run(std::chrono::seconds(10));
+  EXPECT_TRUE(front_end_->placement().Find(5)->dead);
+  ExpectADeathIsMended();
+}
+
+// A node that died, and whose pages were made anew.
+class Forgotten : public PageReplicas {
+ protected:
+  Forgotten() { PutRecords(); }
+  Status Forget(const std::string& name) { return ForgetNode(*front_end_, coordinator_, name); }
+  void ExpectRefused(const std::string& name, const std::string& why) {
+    const Status status = Forget(name);
+    EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition) << status;
+    EXPECT_EQ(MessageOf(status), "node: " + name + why);
+  }
+  // As a front-end learns it.
+  void Tell(NodeId id, bool left) {
+    Placement::NodeInfo info = Info(id);
+    info.left = left;
+    front_end_->placement().AddNode(info);
+  }
+};
+
+TEST_F(Forgotten, OnlyANodeThatIsSilentAndThatNothingNames) {
+  StorePages(100, 1);
+  EXPECT_EQ(Forget("n5").code(), StatusCode::kNotFound);
+  ExpectRefused("n1",
+                " has replicas of the table logs of shards 0, 1: a drain moves them, also off a "
+                "node that is gone");
+  ExpectRefused("n2", " answers, or did a moment ago: drain it, and stop it");
+  NodeAt(2).cut = true;
+  Run(std::chrono::seconds(2));
+  ExpectRefused("n2", " is named by 50 pages in the tables: a drain, or rebuild, moves them");
+  Run(std::chrono::seconds(8));
+  EXPECT_TRUE(Forget("n2").ok());
+  EXPECT_TRUE(Forget("n2").ok());
+  EXPECT_TRUE(FindNode(coordinator_, "n2")->value().left());
+  const auto cluster = ReportCluster(front_end_->placement(), coordinator_);
+  ASSERT_TRUE(cluster.ok()) << cluster.status();
+  EXPECT_EQ(cluster->nodes_size(), 3);
+}
+
+TEST_F(Forgotten, ItCountsForNothingAndIsCleanedUpWhenItIsBack) {
+  StorePages(100, 1);
+  NodeAt(2).cut = true;
+  StorePages(100, 2);
+  Run(std::chrono::seconds(10));
+  ASSERT_TRUE(Forget("n2").ok());
+  Tell(2, /*left=*/true);
+  Run(std::chrono::seconds(10));
+  EXPECT_EQ(front_end_->releases_pending(), 0u);
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  std::optional<CheckReport> report;
+  front_end_->Check([&](const StatusOr<CheckReport>& done) { report = *done; });
+  Run(std::chrono::seconds(1));
+  ASSERT_TRUE(report.has_value());
+  EXPECT_TRUE(report->skipped.empty()) << report->skipped.front();
+  EXPECT_EQ(report->problems_total, 0u);
+  NodeAt(2).cut = false;
+  Tell(2, /*left=*/false);
+  front_end_->CompareWith(2);
+  Run(std::chrono::seconds(5));
+  EXPECT_FALSE(front_end_->placement().Find(2)->dead);
+  ExpectCopies(100, 2);
+  StorePages(100, 3);
+  EXPECT_FALSE(MemoryAt(2).Names().empty());
+  ExpectPages(100, 3);
+}
+
+// It took a page while nobody looked.
+TEST_F(Forgotten, WhatItHasAfterAllIsReadAndMadeAnew) {
+  StorePages(100, 1);
+  Tell(2, /*left=*/true);
+  ExpectPages(100, 1);
+  Run(std::chrono::seconds(5));
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  NodeAt(2).cut = true;
+  NodeAt(3).cut = true;
+  ExpectPages(100, 1);
+}
+
 TEST_F(PageReplicas, NothingIsMovedAfterTheStop) {
   StorePages(4000, 1);
   NodeAt(2).cut = true;
@@ -526,22 +668,7 @@ TEST_F(PageReplicas, NothingIsMovedAfterTheStop) {
 
 // The two that are left after two deaths were never together.
 TEST_F(PageReplicas, SurvivorsFormANewSet) {
-  for (NodeId id = 1; id <= kCompressors; ++id) {
-    v1::NodeRecord node;
-    node.set_node(id);
-    node.set_tier(v1::TIER_COMPRESSED);
-    node.set_machine("m" + std::to_string(id));
-    node.set_incarnation(id * 10);
-    Put(NumberedKey("nodes", id), node.SerializeAsString());
-  }
-  for (const Placement::SetInfo& set : AllSets()) {
-    v1::SetRecord record;
-    record.set_set(set.set);
-    record.set_tier(static_cast<v1::Tier>(set.tier));
-    record.mutable_nodes()->Add(set.nodes.begin(), set.nodes.end());
-    record.mutable_incarnations()->Add(set.incarnations.begin(), set.incarnations.end());
-    Put(NumberedKey("sets", set.set), record.SerializeAsString());
-  }
+  PutRecords();
   StorePages(100, 1);
   for (const NodeId id : {2u, 4u}) {
     NodeAt(id).cut = true;

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <set>
+#include <vector>
 
 #include "tests/support/memory_node.h"
 
@@ -174,6 +175,26 @@ TEST_F(SharedSetsTest, ANodeThatDrainsLosesItsPagesWithoutLossOfCopies) {
   Tell(2, 20, true);
   EXPECT_FALSE(placement_.ChooseBetter(23).has_value());
   EXPECT_TRUE(placement_.ChooseBetter(12).has_value());
+}
+
+TEST_F(SharedSetsTest, ANodeThatLeftCountsForNothingUntilItIsBack) {
+  const Placement::NodeInfo node = {1, Tier::kCompressed, "c1", 10, &node_};
+  Placement::NodeInfo left = node;
+  left.left = true;
+  placement_.AddNode(left);
+  EXPECT_EQ(placement_.Members().size(), 2u);
+  EXPECT_EQ(Chosen(), (std::set<SetId>{23}));
+  EXPECT_FALSE(placement_.Choose(Tier::kCompressed, std::vector<SetId>{23, 2, 3}).has_value());
+  EXPECT_EQ(placement_.LastingCopies(12), 1u);
+  EXPECT_FALSE(placement_.OnlyDrains(12));
+  EXPECT_EQ(placement_.ChooseBetter(12), 23);
+  // A page that is there after all is asked for, of others first.
+  uint32_t asked = 0;
+  EXPECT_EQ(NextCopy(placement_.CopiesOf(12), 0, &asked)->member->id, 2u);
+  EXPECT_EQ(NextCopy(placement_.CopiesOf(12), 0, &asked)->member->id, 1u);
+  placement_.AddNode(node);
+  EXPECT_EQ(placement_.Members().size(), 3u);
+  EXPECT_EQ(Chosen(), (std::set<SetId>{12, 23, 31}));
 }
 
 }  // namespace

@@ -1,0 +1,149 @@
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+
+#include "tests/chaos/known_pages.h"
+#include "tests/support/local_cluster.h"
+#include "tests/support/service.h"
+
+// A store leaves a cluster of real processes, as an operator asks for it with vswapctl.
+namespace vswap {
+namespace {
+
+using std::chrono::milliseconds;
+using Json = nlohmann::json;
+using Kind = KnownPages::Kind;
+
+class Leaving : public testing::Test {
+ protected:
+  explicit Leaving(int capacity_pages = 65536)
+      : cluster_("--compressors 2 --stores 3 --shards 8 --capacity-pages " +
+                 std::to_string(capacity_pages)) {}
+
+  // Of `command --output json`, the object in which `key` is `value`; null: there is none.
+  Json Find(const std::string& command, const char* key, const std::string& value) const {
+    for (const Json& each : Json::parse(cluster_.Control(command + " --output json"))) {
+      if (each[key] == value) {
+        return each;
+      }
+    }
+    return Json();
+  }
+  Json Node(const std::string& name) const { return Find("nodes", "name", name); }
+  uint64_t PagesOn(const std::string& name) const { return Node(name)["pages"]; }
+  Json Drain() const { return Find("jobs", "job", "drain store-1"); }
+  uint64_t PagesLeft() const { return Drain()["pages_left"]; }
+  int Try(const std::string& command, std::string* output) const {
+    int status = 0;
+    *output = cluster_.Control(command, &status);
+    return status;
+  }
+  void ExpectAllRight(KnownPages& pages, uint64_t count) {
+    const KnownPages::Found found = pages.LoadAll()[Kind::kNoise];
+    EXPECT_EQ(found.right, count);
+    EXPECT_EQ(found.lost + found.wrong, 0u);
+  }
+
+  LocalCluster cluster_;
+};
+
+TEST_F(Leaving, ADrainPausesResumesIsCancelledAndComesToItsEnd) {
+  ASSERT_TRUE(cluster_.up());
+  KnownPages pages(cluster_.frontends(), "a");
+  ASSERT_EQ(pages.Store({0, 6000}, Kind::kNoise), 6000u);
+  const uint64_t held = PagesOn("store-1");
+  ASSERT_GT(held, 2000u);
+  cluster_.Control("drain store-1 --pages-per-second 300");
+  EXPECT_TRUE(PollUntil([&] { return PagesLeft() < held - 200; })) << Drain();
+  EXPECT_EQ(Node("store-1")["state"], "draining");
+
+  cluster_.Control("drain store-1 --pause");
+  std::this_thread::sleep_for(milliseconds(3000));  // the batches that were under way
+  const uint64_t paused_at = PagesLeft();
+  ASSERT_GT(paused_at, 1000u);
+  std::this_thread::sleep_for(milliseconds(3000));
+  EXPECT_EQ(PagesLeft(), paused_at);
+  EXPECT_EQ(Drain()["state"], "paused");
+  EXPECT_EQ(Node("store-1")["state"], "drain paused");
+  std::string output;
+  EXPECT_EQ(Try("drain store-1 --pause --wait", &output), 1) << output;
+
+  cluster_.Control("drain store-1 --resume");
+  EXPECT_TRUE(PollUntil([&] { return PagesLeft() < paused_at - 200; })) << Drain();
+
+  cluster_.Control("drain store-1 --cancel");
+  EXPECT_TRUE(Drain().is_null());
+  EXPECT_EQ(Node("store-1")["state"], "serving");
+  std::this_thread::sleep_for(milliseconds(3000));
+  const uint64_t cancelled_at = PagesOn("store-1");
+  ASSERT_GT(cancelled_at, 500u);
+  ASSERT_EQ(pages.Store({6000, 300}, Kind::kNoise), 300u);
+  EXPECT_GT(PagesOn("store-1"), cancelled_at);  // in use
+  EXPECT_EQ(Try("drain store-1 --pause", &output), 1);
+  EXPECT_NE(output.find("store-1 does not drain"), std::string::npos) << output;
+
+  output = cluster_.Control("drain store-1 --wait");
+  EXPECT_NE(output.find("done, 0 of "), std::string::npos) << output;
+  EXPECT_EQ(PagesOn("store-1"), 0u);
+  EXPECT_EQ(Node("store-1")["log_replicas"], 0);
+  ExpectAllRight(pages, 6300);
+}
+
+TEST_F(Leaving, ANodeIsForgottenOnceNothingIsOnItAndWelcomeWhenItComesBack) {
+  ASSERT_TRUE(cluster_.up());
+  KnownPages pages(cluster_.frontends(), "a");
+  ASSERT_EQ(pages.Store({0, 2000}, Kind::kNoise), 2000u);
+  std::string output;
+  EXPECT_EQ(Try("forget store-1", &output), 1);
+  EXPECT_NE(output.find("store-1 has replicas of the table logs"), std::string::npos) << output;
+  cluster_.Control("drain store-1 --wait");
+  EXPECT_EQ(Try("forget store-1", &output), 1);
+  EXPECT_NE(output.find("store-1 answers"), std::string::npos) << output;
+
+  cluster_.Destroy("store/1");
+  EXPECT_TRUE(PollUntil([&] { return Try("forget store-1", &output) == 0; })) << output;
+  EXPECT_TRUE(Node("store-1").is_null());
+  EXPECT_EQ(Json::parse(cluster_.Control("jobs --output json")), Json::array());
+  EXPECT_TRUE(PollUntil([&] { return Try("check", &output) == 0; })) << output;
+  EXPECT_TRUE(PollUntil([&] { return cluster_.FullyRedundant(); })) << cluster_.Status();
+  ExpectAllRight(pages, 2000);
+
+  // Empty, under the same name: nothing of the drain is left.
+  cluster_.Restart("store/1");
+  EXPECT_TRUE(PollUntil([&] {
+    const Json node = Node("store-1");
+    return !node.is_null() && node["state"] == "serving";
+  })) << Node("store-1");
+  EXPECT_TRUE(PollUntil([&] {
+    pages.Store({2000, 100}, Kind::kNoise);
+    return PagesOn("store-1") > 0;
+  }));
+  ExpectAllRight(pages, 2100);
+}
+
+class LeavingFullStores : public Leaving {
+ protected:
+  LeavingFullStores() : Leaving(1500) {}
+};
+
+TEST_F(LeavingFullStores, ADrainWithoutRoomElsewhereSaysSoAndKeepsEverything) {
+  ASSERT_TRUE(cluster_.up());
+  KnownPages pages(cluster_.frontends(), "a");
+  const uint64_t stored = pages.Store({0, 4000}, Kind::kNoise);
+  ASSERT_GT(stored, 2000u);
+  ASSERT_LT(stored, 4000u);
+  cluster_.Control("drain store-1");
+  EXPECT_TRUE(PollUntil([&] { return Drain()["state"] == "waiting"; })) << Drain();
+  EXPECT_EQ(Drain()["waits_for"], "room: the other nodes are full");
+  std::this_thread::sleep_for(milliseconds(3000));
+  EXPECT_GT(PagesLeft(), 1000u);
+  ExpectAllRight(pages, stored);
+  cluster_.Control("drain store-1 --cancel");
+  ExpectAllRight(pages, stored);
+}
+
+}  // namespace
+}  // namespace vswap
