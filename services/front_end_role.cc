@@ -49,10 +49,20 @@ class NodeDirectory : public LogNodes {
     }
     way->member.SetAddress(record.address());
     v1::NodeRecord& before = records_[record.node()];
-    *registered = !record.left() && IsDraining(before) == IsDraining(record) &&
-                  before.drain_pages_per_second() == record.drain_pages_per_second();
+    *registered = !record.left() && before.registered_at_ms() != record.registered_at_ms();
     before = record;
     return &way->breaker;
+  }
+  // How long ago each has registered, as their clocks and ours say.
+  std::vector<std::pair<NodeId, Duration>> Starts() {
+    const uint64_t now = UnixTimeMs();
+    std::vector<std::pair<NodeId, Duration>> starts;
+    MutexLock lock(mutex_);
+    for (const auto& [id, record] : records_) {
+      const uint64_t ago = now - std::min(now, record.registered_at_ms());
+      starts.emplace_back(id, std::chrono::milliseconds(ago));
+    }
+    return starts;
   }
   // Whether a node answers is told by it from now on.
   void Follow(const Placement& placement) { placement_ = &placement; }
@@ -123,6 +133,9 @@ class FrontEndRole : public Role {
     front_end_ = std::make_unique<FrontEnd>(std::move(front_end), *coordinator_, nodes_,
                                             std::move(placement), compute_);
     nodes_.Follow(front_end_->placement());
+    for (const auto& [node, ago] : nodes_.Starts()) {
+      front_end_->NoteStart(node, ago);
+    }
     StatusOr<std::unique_ptr<Serving>> serving = Serving::Listen(
         options_.member.listen, options_.member.metrics_listen, *front_end_, *coordinator_, clock_);
     if (!serving.ok()) {

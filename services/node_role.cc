@@ -107,6 +107,7 @@ class NodeRole : public Role {
     record.set_zone(member_.zone);
     record.set_incarnation(incarnation);
     record.set_address(AddressOf(member_, server_->listen()));
+    record.set_registered_at_ms(UnixTimeMs());
     const StatusOr<v1::NodeRecord> registered = RegisterNode(*coordinator_, record);
     if (!registered.ok()) {
       return registered.status();

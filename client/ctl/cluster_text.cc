@@ -254,6 +254,7 @@ Redundancy RedundancyOf(const v1::GetClusterResponse& cluster,
     served += front_end.shards();
     redundancy.shards_degraded += front_end.degraded_shards();
     redundancy.pages_degraded += front_end.degraded_pages();
+    redundancy.comparisons_due += front_end.comparisons_due();
     redundancy.waits_for =
         front_end.waits_for().empty() ? redundancy.waits_for : front_end.waits_for();
   }
@@ -268,9 +269,12 @@ std::string RedundancyAsText(const Redundancy& redundancy) {
   }
   return fmt::format(
       "redundancy: {} of {} shards not served, {} with too few table logs; {} pages with too few "
-      "copies{}\n",
+      "copies{}{}\n",
       redundancy.shards_unserved, redundancy.shards, redundancy.shards_degraded,
       redundancy.pages_degraded,
+      redundancy.comparisons_due == 0 ? ""
+                                      : fmt::format("; {} comparisons of tables with nodes to come",
+                                                    redundancy.comparisons_due),
       redundancy.waits_for.empty() ? "" : "; waits for " + redundancy.waits_for);
 }
 

@@ -43,9 +43,13 @@ struct Redundancy {
   uint32_t shards_unserved = 0;  // also those of front-ends that do not answer
   uint32_t shards_degraded = 0;  // with too few table logs
   uint64_t pages_degraded = 0;   // with too few copies
+  uint64_t comparisons_due = 0;  // of tables with nodes, that may find more such pages
   std::string waits_for;         // why they have, for people
 
-  bool full() const { return shards_unserved == 0 && shards_degraded == 0 && pages_degraded == 0; }
+  bool full() const {
+    return shards_unserved == 0 && shards_degraded == 0 && pages_degraded == 0 &&
+           comparisons_due == 0;
+  }
 };
 Redundancy RedundancyOf(const v1::GetClusterResponse& cluster,
                         const std::vector<v1::GetStatusResponse>& front_ends);

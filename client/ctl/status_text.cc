@@ -73,6 +73,7 @@ std::string ToJson(const v1::GetStatusResponse& status,
                           {"shards_unserved", redundancy->shards_unserved},
                           {"shards_degraded", redundancy->shards_degraded},
                           {"pages_degraded", redundancy->pages_degraded},
+                          {"comparisons_due", redundancy->comparisons_due},
                           {"waits_for", redundancy->waits_for}};
   }
   return json.dump(2) + "\n";

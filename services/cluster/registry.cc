@@ -136,6 +136,11 @@ std::string NumberedKey(const char* prefix, uint32_t number) {
   return key;
 }
 
+uint64_t UnixTimeMs() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+}
+
 StatusOr<v1::ClusterRecord> FindOrMakeCluster(Coordinator& coordinator,
                                               const v1::ClusterRecord& wanted, Random& random) {
   const TimePoint deadline = std::chrono::steady_clock::now() + kClusterWaitMax;

@@ -18,6 +18,9 @@ Status DamagedRecord(const std::string& key);
 // "PREFIX/NNNNN": decimal, five digits.
 std::string NumberedKey(const char* prefix, uint32_t number);
 
+// Of the system's clock.
+uint64_t UnixTimeMs();
+
 // The cluster's record; made of `wanted` with a random number where there is none. Tries for a
 // minute where the coordinator does not answer.
 StatusOr<v1::ClusterRecord> FindOrMakeCluster(Coordinator& coordinator,

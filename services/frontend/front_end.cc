@@ -241,6 +241,13 @@ void FrontEnd::OnTaken(const std::shared_ptr<Shard>& shard) {
   {
     MutexLock lock(mutex_);
     taken_.push_back(shard);
+    for (const auto& [node, start] : starts_) {
+      // Later than that it has its turn.
+      if (options_.compare_every == Duration() ||
+          context_.clock.Now() - start < options_.compare_every) {
+        Later(node, Comparison::Kind::kRead).shards.push_back(shard);
+      }
+    }
     reconciled_ = false;
     begin = serving_ && !reconciling_ && taken_.size() == 1;
   }
@@ -286,10 +293,10 @@ void FrontEnd::ReconcileLater() {
       std::erase_if(comparison.shards, [](const auto& shard) { return shard->failed(); });
     }
     std::erase_if(later_, [](const Comparison& comparison) { return comparison.shards.empty(); });
-    auto it = std::ranges::find_if(
-        later_, [this](const Comparison& c) { return c.urgent() && MayBegin(c); });
-    if (it == later_.end()) {
-      it = std::ranges::find_if(later_, [this](const Comparison& c) { return MayBegin(c); });
+    auto it = later_.end();
+    for (int rank = 0; rank < 3 && it == later_.end(); ++rank) {
+      it = std::ranges::find_if(
+          later_, [&](const Comparison& c) { return c.rank() == rank && MayBegin(c); });
     }
     if (it != later_.end()) {
       next = std::move(*it);
@@ -316,10 +323,10 @@ bool FrontEnd::MayBegin(const Comparison& comparison) const {
   return !repairs_.full() && Answers(comparison);
 }
 
-bool FrontEnd::HasUrgent() const {
+bool FrontEnd::HasBefore(const Comparison& comparison) const {
   MutexLock lock(mutex_);
-  return !taken_.empty() || std::ranges::any_of(later_, [this](const Comparison& comparison) {
-    return comparison.urgent() && MayBegin(comparison);
+  return !taken_.empty() || std::ranges::any_of(later_, [&](const Comparison& other) {
+    return other.rank() < comparison.rank() && MayBegin(other);
   });
 }
 
@@ -328,7 +335,7 @@ void FrontEnd::Compare(Comparison comparison) {
   if (!comparison.urgent()) {
     options = {.verify = comparison.kind != Comparison::Kind::kListed,
                .records_per_second = options_.redundancy.pages_per_second,
-               .gives_way = [this] { return HasUrgent(); }};
+               .gives_way = [this, comparison] { return HasBefore(comparison); }};
   }
   Reconcile(context_, comparison.shards, comparison.nodes, std::move(options),
             [this, comparison](const std::vector<NodeId>& skipped) {
@@ -352,7 +359,13 @@ void FrontEnd::Compare(Comparison comparison) {
             });
 }
 
+void FrontEnd::NoteStart(NodeId node, Duration ago) {
+  MutexLock lock(mutex_);
+  starts_[node] = context_.clock.Now() - ago;
+}
+
 void FrontEnd::CompareWith(NodeId node) {
+  NoteStart(node, Duration());
   CompareLater(node, Comparison::Kind::kListed);
   CompareLater(node, Comparison::Kind::kRead);
 }

@@ -145,6 +145,9 @@ class FrontEnd {
   Peers* peers() const { return options_.peers; }
   // A node was started again on its data: what it has lost meanwhile is found and made anew.
   void CompareWith(NodeId node);
+  // It has started so long ago, before this front-end did: what it has of shards that are taken
+  // soon after that is read as well.
+  void NoteStart(NodeId node, Duration ago);
   const Repairs& repairs() const { return repairs_; }
   // Why degraded pages are not moved now; empty: nothing keeps them.
   std::string WaitsFor() const { return redundancy_ == nullptr ? "" : redundancy_->WaitsFor(); }
@@ -179,8 +182,12 @@ class FrontEnd {
     Kind kind = Kind::kListed;
     int failures = 0;  // in a row
 
-    // The others are slow, and give way to these.
-    bool urgent() const { return kind == Kind::kListed && failures < kUrgentTries; }
+    // In the order of their turns; each gives way to those before it. The first ones are fast; one
+    // that fails again and again has its turn among the last.
+    int rank() const {
+      return failures >= kUrgentTries ? 2 : kind == Kind::kListed ? 0 : due() ? 1 : 2;
+    }
+    bool urgent() const { return rank() == 0; }
     // Until it has ended nobody knows whether copies are missing.
     bool due() const { return kind != Kind::kTurn; }
   };
@@ -195,8 +202,8 @@ class FrontEnd {
   void CompareNext(NodeId last);
   bool Answers(const Comparison& comparison) const;
   bool MayBegin(const Comparison& comparison) const;
-  // Whether there is something that other comparisons give way to.
-  bool HasUrgent() const;
+  // Whether there is something that such a comparison gives way to.
+  bool HasBefore(const Comparison& comparison) const;
   // Before a shard is served.
   void Prepare(const Shard& shard, std::function<void(Status)> done);
   // Learns of all spaces that there are.
@@ -247,11 +254,11 @@ class FrontEnd {
   std::map<SpaceId, Space> spaces_ GUARDED_BY(mutex_);
   // Taken, and not yet compared with the nodes.
   std::vector<std::shared_ptr<Shard>> taken_ GUARDED_BY(mutex_);
+  std::map<NodeId, TimePoint> starts_ GUARDED_BY(mutex_);
   std::optional<Comparison::Kind> reconciling_ GUARDED_BY(mutex_);  // what is under way
   bool reconciled_ GUARDED_BY(mutex_) = false;
-  std::vector<Comparison> later_
-      GUARDED_BY(mutex_);  // in the order in which they came, but urgent ones first
-  bool waiting_ GUARDED_BY(mutex_) = false;  // for them
+  std::vector<Comparison> later_ GUARDED_BY(mutex_);  // in the order in which they came
+  bool waiting_ GUARDED_BY(mutex_) = false;           // for them
   std::atomic<bool> serving_{false};
   std::atomic<bool> checking_{false};
 };

@@ -286,8 +286,8 @@ std::vector<prometheus::MetricFamily> FrontEndCollector::Collect() const {
       "are to stay.",
       {}, front_end_.degraded_pages());
   families.AddGauge("vswap_comparisons_due",
-                    "Comparisons of tables with nodes after a start or a takeover that have not "
-                    "ended: until then it is not known whether copies are missing.",
+                    "Comparisons of tables with nodes that answer, after a node's start or a "
+                    "takeover, that have not ended: they may find copies missing.",
                     {}, front_end_.comparisons_due());
   families.AddGauge("vswap_reconciled", "1 once tables and nodes were compared after the start.",
                     {}, front_end_.reconciled() ? 1 : 0);

@@ -65,7 +65,8 @@ std::optional<OwnedShard> LogKeeper::Release(const Shard& shard) {
 size_t LogKeeper::degraded() const {
   MutexLock lock(mutex_);
   return static_cast<size_t>(std::ranges::count_if(kept_, [&](const auto& kept) {
-    return FullIn(kept.second.owned.record) < static_cast<int>(context_.log_replicas);
+    return kept.second.shares_machine ||
+           FullIn(kept.second.owned.record) < static_cast<int>(context_.log_replicas);
   }));
 }
 
@@ -134,6 +135,7 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
   std::optional<std::pair<int, TableLog*>> lost;     // the first replica that is not heard
   std::optional<std::pair<int, TableLog*>> leaving;  // a full one that is to go
   std::set<std::string> machines;                    // of the sound ones
+  bool shares_machine = false;
   for (int i = 0; i < record.replicas_size(); ++i) {
     const v1::LogReplica& replica = record.replicas(i);
     const auto store = std::ranges::find(stores, replica.node(), &LogNodes::Store::node);
@@ -149,8 +151,10 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
     } else if (replica.full()) {
       ++heard;
       const bool owes = silence != kept.silent.end() && silence->second.second > 1;
-      // A store that has moved to another one's machine is as good as one that drains.
-      const bool leaves = store->draining || machines.contains(store->machine);
+      // Of two that have come to be on one machine the later one goes, as if its store drained.
+      const bool shares = machines.contains(store->machine);
+      shares_machine |= shares;
+      const bool leaves = store->draining || shares;
       if (!leaves && !store->machine.empty()) {
         machines.insert(store->machine);
       }
@@ -167,6 +171,7 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
       ++filling;
     }
   }
+  kept.shares_machine = shares_machine;
   const auto wanted = static_cast<int>(context_.log_replicas);
   // The last full replica stays, whatever has become of it.
   if (lost && (heard > 0 || !record.replicas(lost->first).full())) {

@@ -113,8 +113,9 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     }
     copy->member->node->Get(
         std::move(names), Lane::kBackground,
-        [self = shared_from_this(), batch, missing](StatusOr<GetReply> reply) {
-          batch->unheard |= !reply.ok();
+        [self = shared_from_this(), batch, missing, copy](StatusOr<GetReply> reply) {
+          batch->unheard |= !reply.ok() || !copy->IsFrom(reply->incarnation) ||
+                            reply->pages.size() != missing.size();
           if (reply.ok() && reply->pages.size() == missing.size()) {
             const auto got = std::make_shared<const GetReply>(*std::move(reply));
             for (size_t k = 0; k < missing.size(); ++k) {
@@ -124,6 +125,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
                 moving.got = got;
                 moving.page = &page;
               }
+              batch->unheard |= page.code == PageCode::kUnavailable;
             }
           }
           self->GetMissing(batch);

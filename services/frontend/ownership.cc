@@ -392,45 +392,53 @@ void Ownership::GiveUpPages(ShardId id, bool silent_too,
   if (!refusal.ok()) {
     return done(std::move(refusal));
   }
-  find_end([self = shared_from_this(), id, known, own_revision, silent_too,
-            done = std::move(done)](const StatusOr<SpaceId>& end) {
-    const auto fail = [self, id, done](const Status& why) {
-      self->EndTaking(id, why);
-      done(why);
-    };
-    if (!end.ok()) {
-      return fail(end.status());
+  const auto fail = [self = shared_from_this(), id, done](Status why) {
+    {
+      MutexLock lock(self->mutex_);
+      self->changing_.erase(id);
     }
-    self->taking_.coordinator.List(
-        "nodes/", [self, id, known, own_revision, silent_too, end = *end, done,
-                   fail](const StatusOr<std::vector<KeyValue>>& nodes) {
-          const StatusOr<std::vector<Transaction::Compare>> unchanged =
-              nodes.ok() ? CompareLogs(id, known.record, *nodes, silent_too) : nodes.status();
-          if (!unchanged.ok()) {
-            return fail(unchanged.status());
-          }
-          v1::ShardRecord record = known.record;
-          record.set_epoch(record.epoch() + 1);
-          record.clear_replicas();
-          record.set_times_given_up(record.times_given_up() + 1);
-          record.set_lost_spaces_end(end);
-          Transaction transaction{*unchanged, {{ShardKey(id), record.SerializeAsString()}}, {}};
-          transaction.compares.push_back({ShardKey(id), known.revision});
-          transaction.compares.push_back({self->OwnKey(), own_revision});
-          self->taking_.coordinator.Commit(
-              transaction, [self, id, record, done, fail](const StatusOr<TransactionReply>& reply) {
-                if (!reply.ok() || !reply->succeeded) {
-                  return fail(reply.ok() ? MakeError(StatusCode::kAborted,
-                                                     "the shard or a store changed meanwhile")
-                                         : reply.status());
-                }
-                spdlog::warn("shard {} is given up: what spaces below {} had in it is lost", id,
-                             record.lost_spaces_end());
-                ++self->counters_.shards_given_up;
-                self->OnClaimed(id, {nullptr, record, reply->revision}, done);
-              });
-        });
+    done(std::move(why));
+  };
+  taking_.coordinator.List("nodes/", [self = shared_from_this(), id, known, own_revision,
+                                      silent_too, find_end, done,
+                                      fail](const StatusOr<std::vector<KeyValue>>& nodes) {
+    if (!nodes.ok()) {
+      return fail(nodes.status());
+    }
+    auto unchanged = CompareLogs(id, known.record, *nodes, silent_too);
+    if (!unchanged.ok()) {
+      return fail(unchanged.status());
+    }
+    unchanged->push_back({ShardKey(id), known.revision});
+    unchanged->push_back({self->OwnKey(), own_revision});
+    find_end([self, id, record = known.record, unchanged = *unchanged, done,
+              fail](const StatusOr<SpaceId>& end) {
+      end.ok() ? self->CommitGivenUp(id, record, *end, unchanged, done, fail) : fail(end.status());
+    });
   });
+}
+
+void Ownership::CommitGivenUp(ShardId id, v1::ShardRecord record, SpaceId spaces_end,
+                              std::vector<Transaction::Compare> unchanged,
+                              const std::function<void(Status)>& done,
+                              const std::function<void(Status)>& fail) {
+  record.set_epoch(record.epoch() + 1);
+  record.clear_replicas();
+  record.set_times_given_up(record.times_given_up() + 1);
+  record.set_lost_spaces_end(spaces_end);
+  taking_.coordinator.Commit(
+      {std::move(unchanged), {{ShardKey(id), record.SerializeAsString()}}, {}},
+      [self = shared_from_this(), id, record, done, fail](const StatusOr<TransactionReply>& reply) {
+        if (!reply.ok() || !reply->succeeded) {
+          return fail(reply.ok() ? MakeError(StatusCode::kAborted,
+                                             "the shard or a store has changed meanwhile")
+                                 : reply.status());
+        }
+        spdlog::warn("shard {} is given up: what spaces below {} had in it is lost", id,
+                     record.lost_spaces_end());
+        ++self->counters_.shards_given_up;
+        self->OnClaimed(id, {nullptr, record, reply->revision}, done);
+      });
 }
 
 StatusOr<std::vector<Transaction::Compare>> Ownership::CompareLogs(
@@ -442,10 +450,13 @@ StatusOr<std::vector<Transaction::Compare>> Ownership::CompareLogs(
     const auto it = std::ranges::find(nodes, key, &KeyValue::key);
     unchanged.push_back({key, it == nodes.end() ? 0 : it->revision});
     v1::NodeRecord node;
-    if (it != nodes.end() && !node.ParseFromString(it->value)) {
+    if (silent_too || !replica.full() || it == nodes.end()) {
+      continue;
+    }
+    if (!node.ParseFromString(it->value)) {
       return DamagedRecord(key);
     }
-    if (replica.full() && node.incarnation() == replica.incarnation() && !silent_too) {
+    if (node.incarnation() == replica.incarnation()) {
       return MakeError(StatusCode::kFailedPrecondition,
                        "shard " + std::to_string(id) + " waits for " + node.name() +
                            ", which has its log and may come back");
@@ -541,6 +552,10 @@ void Ownership::PutRecord(const Lease& lease) {
         if (record.ParseFromString((*found)->value) &&
             record.process() == self->options_.membership->process) {
           return self->PutRecordOver((*found)->revision, lease);
+        }
+        if (!self->waits_told_.exchange(true)) {
+          spdlog::warn("waits for the lease of another process of the id {}, at {}",
+                       self->options_.id, record.address());
         }
         self->PutRecordLater(lease);
       });

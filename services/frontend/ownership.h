@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -119,6 +120,11 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   // Whether a failed taking means that no log is left.
   static bool IsLogLost(const Status& status);
   Status CheckGiveUp(ShardId id) REQUIRES(mutex_);
+  // `fail` where it is not given up; else as OnClaimed.
+  void CommitGivenUp(ShardId id, v1::ShardRecord record, SpaceId spaces_end,
+                     std::vector<Transaction::Compare> unchanged,
+                     const std::function<void(Status)>& done,
+                     const std::function<void(Status)>& fail);
   // What has to be unchanged of the stores that the record names for the shard to be given up.
   // FAILED_PRECONDITION: one of them is registered with the log; never with `silent_too`.
   static StatusOr<std::vector<Transaction::Compare>> CompareLogs(ShardId id,
@@ -159,6 +165,7 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   std::map<ShardId, int> pauses_ GUARDED_BY(mutex_);  // looks until a failed taking is tried again
   // Why the last taking failed, and under which epoch.
   std::map<ShardId, std::pair<Epoch, Status>> not_taken_ GUARDED_BY(mutex_);
+  std::atomic<bool> waits_told_{false};                // for another process of the id
   std::map<ShardId, Status> told_ GUARDED_BY(mutex_);  // how it ended, as logged
   int settling_ GUARDED_BY(mutex_) = 0;                // looks until others' shards may be taken
   LeaseId lease_ GUARDED_BY(mutex_) = 0;

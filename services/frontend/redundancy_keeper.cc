@@ -198,11 +198,8 @@ bool RedundancyKeeper::MoveDamaged() {
        .pages_per_second = [self = shared_from_this()] { return self->options_.pages_per_second; },
        .counter = &context_.counters.repaired,
        .on_unsound =
-           [self = shared_from_this(), repairing](ShardId shard, const NamedEntry& page,
-                                                  bool unheard) {
-             // One that is silent may come back with a sound copy; but nothing else could be
-             // looked for while those that wait for it are too many.
-             if (!unheard || self->context_.repairs.full()) {
+           [repairing](ShardId shard, const NamedEntry& page, bool unheard) {
+             if (!unheard) {  // one that is silent may come back with a sound copy
                MutexLock lock(repairing->mutex);
                repairing->unsound.insert({shard, page.space, page.offset});
              }

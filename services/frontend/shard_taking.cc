@@ -49,7 +49,7 @@ class TakingJob : public std::enable_shared_from_this<TakingJob> {
 
  private:
   void OnSealed(const LogNodes::Store& store, StatusOr<LogEnd> end) {
-    bool all = false;
+    bool read = false;
     bool first = false;
     {
       MutexLock lock(mutex_);
@@ -58,62 +58,79 @@ class TakingJob : public std::enable_shared_from_this<TakingJob> {
       if (is_replica) {
         first = sealed_.empty();
         sealed_.push_back({store.node, store.log, *std::move(end)});
-      } else if (!end.ok()) {
-        failure_ = end.status();
+      } else if (failure_.ok()) {
+        failure_ = end.ok() ? MakeError(StatusCode::kUnavailable,
+                                        "a store answers for data that is not the log's")
+                            : end.status();
       }
-      all = --awaited_ == 0;
+      read = --awaited_ == 0 || stuck_;
     }
-    if (all) {
-      Continue();
+    if (read) {
+      Read();
     } else if (first) {
       context_.executor.PostAfter(context_.seal_wait,
-                                  [self = shared_from_this()] { self->Continue(); });
+                                  [self = shared_from_this()] { self->Read(); });
     }
   }
 
-  // All have answered, or the wait is over.
-  void Continue() {
+  // Reads what is sealed. Where nothing of it can be read, those that have not answered are waited
+  // for.
+  void Read() {
     std::vector<SealedLog> sealed;
     Status failure;
     {
       MutexLock lock(mutex_);
-      if (std::exchange(continued_, true)) {
+      if (reading_) {
         return;
       }
-      sealed = sealed_;
-      failure = failure_;
+      sealed = Readable();
+      stuck_ = sealed.empty();
+      reading_ = !stuck_ || awaited_ == 0;
+      if (!reading_) {
+        return;
+      }
+      failure = unread_.empty() ? failure_ : unread_.front().second;
     }
     if (sealed.empty()) {
-      return done_(failure.ok() ? MakeError(StatusCode::kUnavailable,
-                                            "a store answers for data "
-                                            "that is not the log's")
-                                : failure);
+      return done_(failure);
     }
-    // The one that is ahead first.
-    std::ranges::stable_sort(sealed, std::ranges::greater(),
-                             [](const SealedLog& log) { return log.end.last_sequence; });
-    Read(sealed);
-  }
-
-  void Read(const std::vector<SealedLog>& sealed) {
     owned_.shard = MakeShard(sealed);
     RestoreShard(owned_.shard, sealed, context_.executor,
                  [self = shared_from_this(), sealed](const StatusOr<std::vector<NodeId>>& bad) {
-                   bad.ok() ? self->Leave(sealed, *bad) : self->ReadNext(sealed, bad.status());
+                   bad.ok() ? self->Leave(sealed, *bad)
+                            : self->OnUnread(sealed.front(), bad.status());
                  });
   }
 
-  // Without the replica that is ahead, which cannot be read: what the next one lacks of it is one
-  // write, which was not acknowledged.
-  void ReadNext(std::vector<SealedLog> sealed, const Status& why) {
-    const Sequence last = sealed.front().end.last_sequence;
-    sealed.erase(sealed.begin());
-    if (sealed.empty() || sealed.front().end.last_sequence + 1 < last) {
-      return done_(why);
-    }
-    spdlog::warn("shard {}: a replica of its log cannot be read, the next one is: {}", id_,
+  void OnUnread(const SealedLog& log, const Status& why) {
+    spdlog::warn("shard {}: a replica of its log cannot be read: {}", id_,
                  std::string(MessageOf(why)));
-    Read(sealed);
+    {
+      MutexLock lock(mutex_);
+      unread_.emplace_back(log, why);
+      reading_ = false;
+    }
+    Read();
+  }
+
+  // What is sealed and was not tried, the one that is ahead first. Empty where that one lacks more
+  // than a damaged one had: it may be heard again, and only what one write adds was surely not
+  // acknowledged.
+  std::vector<SealedLog> Readable() const REQUIRES(mutex_) {
+    const auto last = [](const SealedLog& log) { return log.end.last_sequence; };
+    std::vector<SealedLog> sealed = sealed_;
+    std::erase_if(sealed, [this](const SealedLog& log) {
+      mutex_.AssertHeld();
+      return std::ranges::any_of(unread_,
+                                 [&](const auto& unread) { return unread.first.node == log.node; });
+    });
+    std::ranges::stable_sort(sealed, std::ranges::greater(), last);
+    const bool sound =
+        sealed.empty() || std::ranges::all_of(unread_, [&](const auto& unread) {
+          const Sequence ahead = last(unread.first) - std::min(last(unread.first), last(sealed[0]));
+          return ahead == 0 || (ahead == 1 && unread.second.code() == StatusCode::kDataLoss);
+        });
+    return sound ? sealed : std::vector<SealedLog>();
   }
 
   std::shared_ptr<Shard> MakeShard(const std::vector<SealedLog>& sealed) {
@@ -186,7 +203,9 @@ class TakingJob : public std::enable_shared_from_this<TakingJob> {
   size_t awaited_ GUARDED_BY(mutex_) = 0;
   std::vector<SealedLog> sealed_ GUARDED_BY(mutex_);
   Status failure_ GUARDED_BY(mutex_);
-  bool continued_ GUARDED_BY(mutex_) = false;
+  std::vector<std::pair<SealedLog, Status>> unread_ GUARDED_BY(mutex_);  // tried, and why not
+  bool reading_ GUARDED_BY(mutex_) = false;                              // or done
+  bool stuck_ GUARDED_BY(mutex_) = false;  // nothing that is sealed can be read
 };
 
 }  // namespace

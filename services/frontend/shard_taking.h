@@ -35,14 +35,15 @@ struct TakingContext {
 };
 
 // Makes the caller a shard's owner, whose record already says so with a raised epoch: seals full
-// replicas, reads them (see RestoreShard; where the one that is ahead cannot be read, the next),
-// and removes from the record those that could not be sealed, read or brought level and those that
-// were being filled. The shard that is handed over has not begun to serve: call Shard::Start. Where
-// the log was given up it begins anew (BeginLog).
+// replicas, reads them (see RestoreShard; where the one that is ahead cannot be read, one that has
+// as much, or, where it is damaged, all but its last write), and removes from the record those that
+// could not be sealed, read or brought level and those that were being filled. The shard that is
+// handed over has not begun to serve: call Shard::Start. Where the log was given up it begins anew
+// (BeginLog).
 //
 // `done` once. UNAVAILABLE: no full replica within reach. FAILED_PRECONDITION: no full replica
 // is left, an operator has to decide. ABORTED: somebody else has changed the record. DATA_LOSS: no
-// replica can be read, and the one that is ahead is damaged.
+// replica can be read, and the one that was tried first is damaged.
 void TakeShard(const TakingContext& context, ShardId id, OwnedShard owned,
                Callback<OwnedShard> done);
 

@@ -64,6 +64,7 @@ v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end) {
   report.set_reconciled(front_end.reconciled());
   report.set_degraded_pages(front_end.degraded_pages());
   report.set_degraded_shards(static_cast<uint32_t>(front_end.shards_degraded()));
+  report.set_comparisons_due(front_end.comparisons_due());
   report.set_shards(static_cast<uint32_t>(front_end.shards().size()));
   report.set_waits_for(front_end.WaitsFor());
   *report.mutable_process() = OwnProcessStatus();

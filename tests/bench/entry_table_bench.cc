@@ -66,5 +66,17 @@ void LoneSlot(benchmark::State& state) {
 }
 BENCHMARK(LoneSlot)->Name("EntryTable/LoneSlot");
 
+// What a drain looks through to find a few pages.
+void EntriesOn(benchmark::State& state) {
+  const auto slots = static_cast<Offset>(state.range(0));
+  EntryTable table;
+  Fill(table, slots);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(table.EntriesOn({2, 3}));
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(slots));
+}
+BENCHMARK(EntriesOn)->Arg(4000)->Arg(1000000)->Name("EntryTable/EntriesOn");
+
 }  // namespace
 }  // namespace vswap

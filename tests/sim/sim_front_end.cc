@@ -176,19 +176,21 @@ Placement SimFrontEnd::MakePlacement() const {
   return placement;
 }
 
+// Nodes after sets, as the role does.
 void SimFrontEnd::Refresh(std::function<void(Status)> done) {
   coordinator_.List(
-      kNodesPrefix, [this, done = std::move(done)](const StatusOr<std::vector<KeyValue>>& nodes) {
-        if (!nodes.ok()) {
-          return done(nodes.status());
+      kSetsPrefix, [this, done = std::move(done)](const StatusOr<std::vector<KeyValue>>& sets) {
+        if (!sets.ok()) {
+          return done(sets.status());
         }
-        directory_->TakeNodes(*nodes);
-        coordinator_.List(kSetsPrefix, [this, done](const StatusOr<std::vector<KeyValue>>& sets) {
-          if (sets.ok()) {
-            directory_->TakeSets(*sets);
-          }
-          done(sets.status());
-        });
+        coordinator_.List(kNodesPrefix,
+                          [this, sets = *sets, done](const StatusOr<std::vector<KeyValue>>& nodes) {
+                            if (nodes.ok()) {
+                              directory_->TakeNodes(*nodes);
+                              directory_->TakeSets(sets);
+                            }
+                            done(nodes.status());
+                          });
       });
 }
 

@@ -117,6 +117,13 @@ TEST_F(ClusterTextTest, RedundancyIsFullIfAllShardsAreServedAndNothingIsMissing)
   EXPECT_EQ(text(),
             "redundancy: 0 of 8 shards not served, 0 with too few table logs; 7 pages with too few "
             "copies; waits for room\n");
+  front_ends_[0].set_comparisons_due(2);
+  front_ends_[1].set_degraded_pages(0);
+  front_ends_[1].clear_waits_for();
+  EXPECT_EQ(text(),
+            "redundancy: 0 of 8 shards not served, 0 with too few table logs; 0 pages with too few "
+            "copies; 2 comparisons of tables with nodes to come\n");
+  front_ends_[0].set_comparisons_due(0);
   front_ends_[1].Clear();  // it does not answer
   front_ends_[0].set_degraded_shards(2);
   EXPECT_EQ(text(),

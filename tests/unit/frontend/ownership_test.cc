@@ -38,21 +38,25 @@ class CutLog : public TableLog {
   void Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) override {
     if (fails != StatusCode::kOk) {
       done(MakeError(fails, "the store fails"));
+    } else if (!cut && late != Duration() && executor != nullptr) {
+      executor->PostAfter(late, [this, shard, epoch, done] { log_.Seal(shard, epoch, done); });
     } else if (!cut) {
       log_.Seal(shard, epoch, std::move(done));
     }
   }
   void Read(ShardId shard, std::string cursor, uint32_t limit,
             Callback<LogReadReply> done) override {
-    if (damaged) {
-      done(MakeError(StatusCode::kDataLoss, "the log is damaged"));
+    if (unread != StatusCode::kOk) {
+      done(MakeError(unread, "it cannot be read"));
     } else if (!cut) {
       log_.Read(shard, std::move(cursor), limit, std::move(done));
     }
   }
   bool cut = false;
-  bool damaged = false;  // all but where it ends
+  StatusCode unread = StatusCode::kOk;  // how reads fail; where it ends is told
   StatusCode fails = StatusCode::kOk;
+  Executor* executor = nullptr;  // of `late`
+  Duration late{};               // by which seals are answered; 0: at once
   int writes = 0;
 
  private:
@@ -119,6 +123,7 @@ class Member : public Peers {
 
   void Run(Duration time) { executor_.Advance(time); }
   FrontEnd& front_end() { return *front_end_; }
+  Executor& executor() { return executor_; }
   bool started() const { return started_; }
   size_t owned() { return front_end_->shards().size(); }
   LeaseId lease() const { return lease_of_.lease; }
@@ -620,14 +625,14 @@ TEST_F(OwnershipTest, ThePagesSurviveADamagedLog) {
     FrontEndClient client = Open(*a);
     ASSERT_TRUE(Store(*a, client, 0, damaged + 1).status.ok());
     Kill(a);
-    cut_[damaged].damaged = true;
+    cut_[damaged].unread = StatusCode::kDataLoss;
     a = Make("a2");
     RunUntil([&] { return a->owned() == kShards; });
     client.SetEpochs(*a->front_end().GetShardMap());
     const auto loaded = Load(*a, client, 0);
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     EXPECT_EQ(*loaded, PlainOf({1, 0, damaged + 1}, true));
-    cut_[damaged].damaged = false;
+    cut_[damaged].unread = StatusCode::kOk;
     for (ShardId shard = 0; shard < kShards; ++shard) {
       RunUntil([&] { return FullOn(shard).size() == 2; });
     }
@@ -642,7 +647,7 @@ TEST_F(OwnershipTest, ASlowReplicaStaysWhereTheOtherIsDamaged) {
   ASSERT_TRUE(Store(*a, client, 0, 1).status.ok());
   const std::vector<NodeId> full = FullOn(client.ShardAt(0));
   Kill(a);
-  cut_[full[0] - 1].damaged = true;
+  cut_[full[0] - 1].unread = StatusCode::kDataLoss;
   cut_[full[1] - 1].cut = true;
   const auto b = Make("b");
   Run(std::chrono::seconds(10));
@@ -653,6 +658,84 @@ TEST_F(OwnershipTest, ASlowReplicaStaysWhereTheOtherIsDamaged) {
   const auto loaded = Load(*b, client, 0);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(*loaded, PlainOf({1, 0, 1}, true));
+}
+
+// One replica has a write that the other has not: it was not acknowledged.
+class OneIsAhead : public OwnershipTest {
+ protected:
+  void SetUp() override {
+    auto a = Make("a");
+    RunUntil([&] { return a->started(); });
+    client_.emplace(Open(*a));
+    ASSERT_TRUE(Store(*a, *client_, 0, 1).status.ok());
+    full_ = FullOn(client_->ShardAt(0));
+    Behind().cut = true;
+    bool answered = false;
+    const StoreCall call = client_->MakeStore({{0, PlainOf({1, 0, 2}, true)}});
+    a->front_end().Store(call, [&](const MutationResult&) { answered = true; });
+    Run(std::chrono::milliseconds(200));
+    ASSERT_FALSE(answered);
+    Kill(a);
+    Behind().cut = false;
+  }
+  CutLog& Ahead() { return cut_[full_[0] - 1]; }
+  CutLog& Behind() { return cut_[full_[1] - 1]; }
+  uint64_t Loaded(Member& member) {
+    client_->SetEpochs(*member.front_end().GetShardMap());
+    const auto page = Load(member, *client_, 0);
+    EXPECT_TRUE(page.ok()) << page.status();
+    return page.ok() && *page == PlainOf({1, 0, 2}, true) ? 2 : 1;
+  }
+
+  std::optional<FrontEndClient> client_;
+  std::vector<NodeId> full_;
+};
+
+TEST_F(OneIsAhead, AndIsReadOnceItCanBe) {
+  Ahead().unread = StatusCode::kUnavailable;
+  const auto b = Make("b");
+  Run(std::chrono::seconds(10));
+  EXPECT_LT(b->owned(), kShards);
+  EXPECT_EQ(FullOn(client_->ShardAt(0)), full_);
+  Ahead().unread = StatusCode::kOk;
+  RunUntil([&] { return b->owned() == kShards; });
+  EXPECT_EQ(Loaded(*b), 2u);
+}
+
+TEST_F(OneIsAhead, AndDamaged) {
+  Ahead().unread = StatusCode::kDataLoss;
+  const auto b = Make("b");
+  RunUntil([&] { return b->owned() == kShards; });
+  EXPECT_EQ(Loaded(*b), 1u);
+}
+
+TEST_F(OneIsAhead, ByMoreThanAnOwnerSends) {
+  const ShardId shard = client_->ShardAt(0);
+  MemoryTableLog& ahead = logs_[full_[0] - 1];
+  const Epoch epoch = RecordOf(shard).epoch();
+  const auto end = Await<LogEnd>([&](auto done) { ahead.Seal(shard, epoch, done); });
+  ASSERT_TRUE(end.ok()) << end.status();
+  LogWrite write;
+  write.shard = shard;
+  write.epoch = epoch;
+  write.sequence = end->last_sequence + 1;
+  write.versions_reserved = end->versions_reserved;
+  ASSERT_TRUE(Await<bool>([&](auto done) { ahead.Write(write, done); }).ok());
+  Ahead().unread = StatusCode::kDataLoss;
+  const auto b = Make("b");
+  Run(std::chrono::seconds(10));
+  EXPECT_LT(b->owned(), kShards) << "what it serves is old";
+  EXPECT_EQ(FullOn(shard), full_);
+}
+
+// The other one is slow each time, and answers while the damaged one is found out.
+TEST_F(OneIsAhead, AndTheOtherAnswersLate) {
+  Ahead().unread = StatusCode::kDataLoss;
+  Behind().late = std::chrono::milliseconds(1500);
+  const auto b = Make("b");
+  Behind().executor = &b->executor();
+  RunUntil([&] { return b->owned() == kShards; });
+  EXPECT_EQ(Loaded(*b), 1u);
 }
 
 TEST_F(OwnershipTest, TheLastFullReplicaIsNeverRemoved) {
@@ -690,8 +773,10 @@ TEST_F(OwnershipTest, AStoreThatMovesToAnothersMachineKeepsNoReplicasOfTheSameLo
     }
     return true;
   });
+  EXPECT_EQ(a->front_end().shards_degraded(), 0u);
   stores_.stores[2].machine = stores_.stores[0].machine;  // no other one is left
   Run(std::chrono::seconds(5));
+  EXPECT_EQ(a->front_end().shards_degraded(), kShards);
   for (ShardId shard = 0; shard < kShards; ++shard) {
     EXPECT_EQ(FullOn(shard).size(), 2u);
   }

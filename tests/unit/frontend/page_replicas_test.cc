@@ -159,6 +159,9 @@ class PageReplicas : public testing::Test {
                                                      .clock = &executor_,
                                                      .compare_every = shape_.compare_every},
                                    coordinator_, logs_, std::move(placement), executor_);
+    if (started_ != 0) {
+      front_end_->NoteStart(started_, std::chrono::seconds(10));
+    }
     front_end_->Join(Membership{.address = "a", .process = ++process_, .machine = "a", .zone = ""},
                      [](const Status&) {});
     Run(std::chrono::seconds(3));
@@ -193,7 +196,6 @@ class PageReplicas : public testing::Test {
   }
   CutNode& NodeAt(NodeId id) { return nodes_.at(id)->cut; }
   MemoryNode& MemoryAt(NodeId id) { return nodes_.at(id)->memory; }
-  // All that the node kept is gone.
   // Changes a byte of all that the node keeps, or of one slot's.
   size_t Damage(NodeId id, std::optional<Offset> offset = std::nullopt) {
     size_t damaged = 0;
@@ -202,6 +204,7 @@ class PageReplicas : public testing::Test {
     }
     return damaged;
   }
+  // All that the node kept is gone.
   void DropAll(NodeId id) {
     for (const PageName& name : MemoryAt(id).Names()) {
       ASSERT_TRUE(MemoryAt(id).Drop(name));
@@ -287,6 +290,7 @@ class PageReplicas : public testing::Test {
 
   const Shape shape_;
   uint64_t process_ = 0;
+  NodeId started_ = 0;  // a moment before the front-end; 0: none
   ManualExecutor executor_;
   MemoryCoordinator coordinator_;
   MemoryTableLog log_;
@@ -801,6 +805,20 @@ TEST_F(PageReplicas, WhatWasDamagedOverANodesRestartIsMadeAnew) {
   EXPECT_EQ(front_end_->degraded_pages(), 0u);
   EXPECT_EQ(front_end_->counters().repaired, damaged);
   NodeAt(2).cut = NodeAt(4).cut = true;
+  ExpectPages(100, 1);
+}
+
+TEST_F(PageReplicas, WhatWasDamagedOverANodesRestartIsFoundByALaterOwner) {
+  StorePages(100, 1);
+  const size_t damaged = Damage(3);
+  Stop();
+  started_ = 3;
+  Start(AllSets());
+  Run(std::chrono::seconds(5));
+  EXPECT_EQ(front_end_->comparisons_due(), 0u);
+  EXPECT_EQ(front_end_->counters().repaired, damaged);
+  NodeAt(2).cut = NodeAt(4).cut = true;
+  Reopen();
   ExpectPages(100, 1);
 }
 
