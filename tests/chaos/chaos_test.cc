@@ -220,7 +220,8 @@ TEST_F(Chaos, OneFaultAtATimeCostsNoPage) {
   std::printf("full redundancy after %lld ms (median of %zu), %lld ms (longest)\n",
               static_cast<long long>(recoveries_[recoveries_.size() / 2].count()),
               recoveries_.size(), static_cast<long long>(recoveries_.back().count()));
-  Print("needless", needless_);
+  Print("in all", reactions_.Read());
+  Print("of these, needless", needless_);
 }
 
 // A machine with all that it kept; another one takes its place after a while.
