@@ -457,7 +457,6 @@ TEST_F(OwnershipTest, AFormerOwnerAnswersNothingOld) {
   client.SetEpochs(*a->front_end().GetShardMap());
   ASSERT_TRUE(Store(*a, client, offset, 2).status.ok());
   b->Stop(false);
-  EXPECT_FALSE(Extents(*b, old, {offset, 1}).ok()) << "nobody has proved that it is still so";
   const StatusOr<PageBytes> loaded = Load(*b, old, offset);
   EXPECT_FALSE(loaded.ok()) << "it has answered what was overwritten meanwhile";
   EXPECT_FALSE(Store(*b, old, offset, 3).status.ok());
@@ -495,6 +494,11 @@ TEST_F(OwnershipTest, AnOwnerWithoutALeaseAnswersAllTheSame) {
   ASSERT_TRUE(runs.ok()) << runs.status();
   ASSERT_EQ(runs->size(), 2u);
   EXPECT_EQ(runs->front().pages, 2u);
+  for (CutLog& log : cut_) {
+    log.cut = true;
+  }
+  EXPECT_FALSE(Load(*a, client, 0).ok()) << "without a proof";
+  EXPECT_FALSE(Extents(*a, client, {0, 3}).ok()) << "without a proof";
 }
 
 // Its lease has ended before its time, and its shards are another's.
