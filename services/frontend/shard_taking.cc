@@ -15,6 +15,9 @@
 namespace vswap {
 namespace {
 
+// Seal waits, where nothing that was sealed in one can be read.
+constexpr int kLateSeals = 5;
+
 class TakingJob : public std::enable_shared_from_this<TakingJob> {
  public:
   TakingJob(const TakingContext& context, ShardId id, OwnedShard owned, Callback<OwnedShard> done)
@@ -74,25 +77,33 @@ class TakingJob : public std::enable_shared_from_this<TakingJob> {
   }
 
   // Reads what is sealed. Where nothing of it can be read, those that have not answered are waited
-  // for.
-  void Read() {
+  // for a while longer; `last`: no more.
+  void Read(bool last = false) {
     std::vector<SealedLog> sealed;
     Status failure;
+    bool over = false;
+    bool wait = false;
     {
       MutexLock lock(mutex_);
+      late_ |= last;
       if (reading_) {
         return;
       }
       sealed = Readable();
-      stuck_ = sealed.empty();
-      reading_ = !stuck_ || awaited_ == 0;
-      if (!reading_) {
-        return;
-      }
+      over = sealed.empty() && (awaited_ == 0 || late_);
+      wait = sealed.empty() && !over && !std::exchange(stuck_, true);
+      reading_ = !sealed.empty() || over;
       failure = unread_.empty() ? failure_ : unread_.front().second;
     }
-    if (sealed.empty()) {
+    if (over) {
       return done_(failure);
+    }
+    if (wait) {
+      context_.executor.PostAfter(kLateSeals * context_.seal_wait,
+                                  [self = shared_from_this()] { self->Read(/*last=*/true); });
+    }
+    if (sealed.empty()) {
+      return;
     }
     owned_.shard = MakeShard(sealed);
     RestoreShard(owned_.shard, sealed, context_.executor,
@@ -205,7 +216,8 @@ class TakingJob : public std::enable_shared_from_this<TakingJob> {
   Status failure_ GUARDED_BY(mutex_);
   std::vector<std::pair<SealedLog, Status>> unread_ GUARDED_BY(mutex_);  // tried, and why not
   bool reading_ GUARDED_BY(mutex_) = false;                              // or done
-  bool stuck_ GUARDED_BY(mutex_) = false;  // nothing that is sealed can be read
+  bool stuck_ GUARDED_BY(mutex_) = false;  // nothing that was sealed in time can be read
+  bool late_ GUARDED_BY(mutex_) = false;   // nothing more is waited for
 };
 
 }  // namespace

@@ -777,7 +777,7 @@ TEST_F(OwnershipTest, AStoreThatMovesToAnothersMachineKeepsNoReplicasOfTheSameLo
     }
     return true;
   });
-  EXPECT_EQ(a->front_end().shards_degraded(), 0u);
+  RunUntil([&] { return a->front_end().shards_degraded() == 0; });
   stores_.stores[2].machine = stores_.stores[0].machine;  // no other one is left
   Run(std::chrono::seconds(5));
   EXPECT_EQ(a->front_end().shards_degraded(), kShards);
