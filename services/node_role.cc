@@ -83,6 +83,7 @@ class NodeRole : public Role {
 
   Status Serve(Tier tier, Node& node, TableLog* log, Incarnation incarnation) {
     node_service_ = std::make_unique<NodeService>(node);
+    node_service_->SetRegistered(false);
     if (log != nullptr) {
       log_service_ = std::make_unique<TableLogService>(*log);
     }
@@ -112,6 +113,7 @@ class NodeRole : public Role {
     if (!registered.ok()) {
       return registered.status();
     }
+    node_service_->SetRegistered(true);
     const Status joined =
         JoinSets(*coordinator_, *registered, CopiesWanted(cluster_, registered->tier()));
     if (!joined.ok()) {

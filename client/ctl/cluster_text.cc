@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "client/ctl/table.h"
 #include "proto/space_status.h"
@@ -184,7 +185,7 @@ std::vector<Job> JobsOf(const v1::GetClusterResponse& cluster,
     const v1::NodeStatus* const status = StatusOf(cluster, node.node());
     Job job;
     job.name = "drain " + node.name();
-    job.pages_left = status == nullptr ? 0 : status->pages();
+    job.pages_left = status == nullptr ? node.drain_pages() : status->pages();
     job.pages_total = std::max(node.drain_pages(), job.pages_left);
     job.log_replicas_left = LogReplicasOn(cluster, node.node());
     job.pages_per_second = node.drain_pages_per_second();
@@ -249,17 +250,16 @@ Redundancy RedundancyOf(const v1::GetClusterResponse& cluster,
                         const std::vector<v1::GetStatusResponse>& front_ends) {
   Redundancy redundancy;
   redundancy.shards = cluster.cluster().shard_count();
-  uint32_t served = 0;
+  std::set<uint32_t> served;
   for (const v1::GetStatusResponse& front_end : front_ends) {
-    served += front_end.shards();
+    served.insert(front_end.shards().begin(), front_end.shards().end());
     redundancy.shards_degraded += front_end.degraded_shards();
     redundancy.pages_degraded += front_end.degraded_pages();
     redundancy.comparisons_due += front_end.comparisons_due();
     redundancy.waits_for =
         front_end.waits_for().empty() ? redundancy.waits_for : front_end.waits_for();
   }
-  // One that changes hands may be told of twice.
-  redundancy.shards_unserved = redundancy.shards - std::min(redundancy.shards, served);
+  redundancy.shards_unserved = redundancy.shards - static_cast<uint32_t>(served.size());
   return redundancy;
 }
 

@@ -117,6 +117,10 @@ NodeService::Reactor* NodeService::Verify(Context* context, const v1::VerifyRequ
 NodeService::Reactor* NodeService::Statistics(Context* context, const v1::StatisticsRequest*,
                                               v1::StatisticsResponse* response) {
   Reactor* reactor = context->DefaultReactor();
+  if (!registered_) {
+    reactor->Finish(ToGrpc(MakeError(StatusCode::kUnavailable, "the node is not registered yet")));
+    return reactor;
+  }
   node_.Statistics([reactor, response](const StatusOr<NodeStatistics>& statistics) {
     if (statistics.ok()) {
       response->set_incarnation(statistics->incarnation);

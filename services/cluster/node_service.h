@@ -2,6 +2,8 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
+
 #include "services/cluster/node.h"
 #include "services/cluster/table_log.h"
 #include "vswap/v1/node.grpc.pb.h"
@@ -13,6 +15,9 @@ namespace vswap {
 class NodeService : public v1::NodeService::CallbackService {
  public:
   explicit NodeService(Node& node) : node_(node) {}
+  // Until it is, it is silent to those who ask how it is: who took it for one that never was away
+  // would not look for what has become of its data.
+  void SetRegistered(bool registered) { registered_ = registered; }
 
   using Context = grpc::CallbackServerContext;
   using Reactor = grpc::ServerUnaryReactor;
@@ -29,6 +34,7 @@ class NodeService : public v1::NodeService::CallbackService {
 
  private:
   Node& node_;
+  std::atomic<bool> registered_{true};
 };
 
 // vswap.v1.TableLogService in front of any table log body. Thread-safe; the log is borrowed.

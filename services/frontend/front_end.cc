@@ -16,6 +16,8 @@ namespace vswap {
 namespace {
 
 constexpr int kOpenTriesMax = 16;
+// After a node's start, for shards that are taken then.
+constexpr Duration kLookThrough = std::chrono::hours(1);
 constexpr Duration kReconcilePause = std::chrono::seconds(1);
 constexpr char kClusterKey[] = "cluster";
 constexpr char kSpacesPrefix[] = "spaces/";
@@ -243,8 +245,7 @@ void FrontEnd::OnTaken(const std::shared_ptr<Shard>& shard) {
     taken_.push_back(shard);
     for (const auto& [node, start] : starts_) {
       // Later than that it has its turn.
-      if (options_.compare_every == Duration() ||
-          context_.clock.Now() - start < options_.compare_every) {
+      if (context_.clock.Now() - start < kLookThrough) {
         Later(node, Comparison::Kind::kRead).shards.push_back(shard);
       }
     }
@@ -339,11 +340,12 @@ void FrontEnd::Compare(Comparison comparison) {
   }
   Reconcile(context_, comparison.shards, comparison.nodes, std::move(options),
             [this, comparison](const std::vector<NodeId>& skipped) {
+              // Who has found as much as can be repaired, or has given way, has not failed.
+              const bool stopped = repairs_.full() || HasBefore(comparison);
               {
                 MutexLock lock(mutex_);
                 reconciling_.reset();
-                // Who has found as much as can be repaired has not failed.
-                const int failures = comparison.failures + (repairs_.full() ? 0 : 1);
+                const int failures = comparison.failures + (stopped ? 0 : 1);
                 for (const NodeId node : skipped) {  // each waits until it answers
                   Comparison& later = Later(node, comparison.kind);
                   if (later.shards.empty()) {

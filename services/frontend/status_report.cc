@@ -62,10 +62,14 @@ v1::GetStatusResponse MakeStatusReport(FrontEnd& front_end) {
   v1::GetStatusResponse report;
   report.set_version(kVersionText);
   report.set_reconciled(front_end.reconciled());
-  report.set_degraded_pages(front_end.degraded_pages());
   report.set_degraded_shards(static_cast<uint32_t>(front_end.shards_degraded()));
+  // In this order: a shard that is told of is among what follows, and what a comparison has found
+  // among the pages.
+  for (const auto& shard : front_end.shards()) {
+    report.add_shards(shard->id());
+  }
   report.set_comparisons_due(front_end.comparisons_due());
-  report.set_shards(static_cast<uint32_t>(front_end.shards().size()));
+  report.set_degraded_pages(front_end.degraded_pages());
   report.set_waits_for(front_end.WaitsFor());
   *report.mutable_process() = OwnProcessStatus();
   const std::map<SpaceId, SpaceCounts> counts = front_end.Counts();

@@ -1,6 +1,10 @@
 #include "tests/chaos/reactions.h"
 
+#include <gtest/gtest.h>
+
 #include <cstdlib>
+
+#include "tests/support/service.h"
 
 namespace vswap {
 namespace {
@@ -26,6 +30,18 @@ Reactions& Reactions::operator+=(const Reactions& other) {
 Reactions Reactions::operator-(const Reactions& other) const {
   return {shards_lost - other.shards_lost, log_replicas_removed - other.log_replicas_removed,
           pages_rebuilt - other.pages_rebuilt, pages_degraded - other.pages_degraded};
+}
+
+Reactions ReactionCounter::ReadAll() {
+  EXPECT_TRUE(PollUntil([this] {
+    for (int n = 1; n <= front_ends_; ++n) {
+      if (cluster_.Metrics("frontend/" + std::to_string(n)).empty()) {
+        return false;
+      }
+    }
+    return true;
+  }));
+  return Read();
 }
 
 Reactions ReactionCounter::Read() {

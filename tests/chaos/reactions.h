@@ -30,6 +30,8 @@ class ReactionCounter {
       : cluster_(cluster), front_ends_(front_ends) {}
   // Asks all that answer.
   Reactions Read();
+  // Once all answer.
+  Reactions ReadAll();
 
  private:
   const LocalCluster& cluster_;

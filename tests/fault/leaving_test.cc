@@ -33,7 +33,16 @@ class Leaving : public testing::Test {
     return Json();
   }
   Json Node(const std::string& name) const { return Find("nodes", "name", name); }
-  uint64_t PagesOn(const std::string& name) const { return Node(name)["pages"]; }
+  // Once it tells that.
+  uint64_t PagesOn(const std::string& name) const {
+    Json pages;
+    EXPECT_TRUE(PollUntil([&] {
+      const Json node = Node(name);
+      pages = node.is_null() ? Json() : node["pages"];
+      return !pages.is_null();
+    }));
+    return pages.is_null() ? 0 : pages.get<uint64_t>();
+  }
   Json Drain() const { return Find("jobs", "job", "drain store-1"); }
   uint64_t PagesLeft() const { return Drain()["pages_left"]; }
   int Try(const std::string& command, std::string* output) const {

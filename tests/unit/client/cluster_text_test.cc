@@ -109,8 +109,9 @@ TEST_F(ClusterTextTest, PagesWithTooFewCopiesAreAJobOfTheirOwn) {
 TEST_F(ClusterTextTest, RedundancyIsFullIfAllShardsAreServedAndNothingIsMissing) {
   const auto text = [this] { return RedundancyAsText(RedundancyOf(cluster_, front_ends_)); };
   cluster_.mutable_cluster()->set_shard_count(8);
-  front_ends_[0].set_shards(5);
-  front_ends_[1].set_shards(3);
+  for (uint32_t shard = 0; shard < 8; ++shard) {
+    front_ends_[shard / 5].add_shards(shard);
+  }
   EXPECT_EQ(text(), "redundancy: full\n");
   front_ends_[1].set_degraded_pages(7);
   front_ends_[1].set_waits_for("room");
@@ -124,6 +125,9 @@ TEST_F(ClusterTextTest, RedundancyIsFullIfAllShardsAreServedAndNothingIsMissing)
             "redundancy: 0 of 8 shards not served, 0 with too few table logs; 0 pages with too few "
             "copies; 2 comparisons of tables with nodes to come\n");
   front_ends_[0].set_comparisons_due(0);
+  // One that has changed hands was told of by both, and another one by nobody.
+  front_ends_[1].set_shards(2, 4);
+  EXPECT_EQ(text().substr(0, 34), "redundancy: 1 of 8 shards not serv");
   front_ends_[1].Clear();  // it does not answer
   front_ends_[0].set_degraded_shards(2);
   EXPECT_EQ(text(),
