@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <thread>
 
 #include "services/cluster/await.h"
@@ -124,6 +125,27 @@ Status CheckMachine(const std::vector<Known<v1::NodeRecord>>& nodes,
   return Status();
 }
 
+// The cluster's record; while there is none `on_none` may make it: where that fails it is called
+// again after a while.
+StatusOr<v1::ClusterRecord> AwaitCluster(Coordinator& coordinator,
+                                         const std::function<Status()>& on_none) {
+  const TimePoint deadline = std::chrono::steady_clock::now() + kClusterWaitMax;
+  while (true) {
+    const auto found = ListRecords<v1::ClusterRecord>(coordinator, kClusterKey);
+    if (found.ok() && !found->empty()) {
+      return found->front().record;
+    }
+    const Status why = found.ok() ? on_none() : found.status();
+    if (std::chrono::steady_clock::now() > deadline) {
+      return why.ok() ? MakeError(StatusCode::kAborted, "the cluster's record comes and goes")
+                      : why;
+    }
+    if (!why.ok()) {
+      std::this_thread::sleep_for(kClusterPoll);
+    }
+  }
+}
+
 }  // namespace
 
 Status DamagedRecord(const std::string& key) {
@@ -143,43 +165,18 @@ uint64_t UnixTimeMs() {
 
 StatusOr<v1::ClusterRecord> FindOrMakeCluster(Coordinator& coordinator,
                                               const v1::ClusterRecord& wanted, Random& random) {
-  const TimePoint deadline = std::chrono::steady_clock::now() + kClusterWaitMax;
-  while (true) {
-    const auto found = ListRecords<v1::ClusterRecord>(coordinator, kClusterKey);
-    if (found.ok() && !found->empty()) {
-      return found->front().record;
-    }
-    Status why = found.status();
-    if (found.ok()) {
-      v1::ClusterRecord made = wanted;
-      made.set_cluster(random.Next64());
-      why = Commit(coordinator, {{{kClusterKey, 0}}, {{kClusterKey, made.SerializeAsString()}}, {}})
-                .status();
-    }
-    if (std::chrono::steady_clock::now() > deadline) {
-      return why.ok() ? MakeError(StatusCode::kAborted, "the cluster's record comes and goes")
-                      : why;
-    }
-    if (!why.ok()) {
-      std::this_thread::sleep_for(kClusterPoll);
-    }
-  }
+  return AwaitCluster(coordinator, [&] {
+    v1::ClusterRecord made = wanted;
+    made.set_cluster(random.Next64());
+    return Commit(coordinator, {{{kClusterKey, 0}}, {{kClusterKey, made.SerializeAsString()}}, {}})
+        .status();
+  });
 }
 
 StatusOr<v1::ClusterRecord> FindCluster(Coordinator& coordinator) {
-  const TimePoint deadline = std::chrono::steady_clock::now() + kClusterWaitMax;
-  while (true) {
-    const auto found = ListRecords<v1::ClusterRecord>(coordinator, kClusterKey);
-    if (found.ok() && !found->empty()) {
-      return found->front().record;
-    }
-    if (std::chrono::steady_clock::now() > deadline) {
-      return found.ok() ? MakeError(StatusCode::kUnavailable,
-                                    "there is no cluster yet: start a front-end first")
-                        : found.status();
-    }
-    std::this_thread::sleep_for(kClusterPoll);
-  }
+  return AwaitCluster(coordinator, [] {
+    return MakeError(StatusCode::kUnavailable, "there is no cluster yet: start a front-end first");
+  });
 }
 
 StatusOr<std::vector<v1::NodeRecord>> ListNodes(Coordinator& coordinator) {

@@ -1,40 +1,10 @@
 #include "services/cluster/remote_node.h"
 
-#include "proto/grpc_glue.h"
 #include "services/cluster/node_wire.h"
+#include "services/cluster/unary_call.h"
 
 namespace vswap {
 namespace {
-
-// One unary call: what gRPC borrows until it is answered.
-template <typename Request, typename Response>
-struct Call {
-  grpc::ClientContext context;
-  Request request;
-  Response response;
-};
-
-// Sends `request` by `send` (a method of the stub's async interface) and gives the response, or the
-// failure, to `done`.
-template <typename Async, typename Request, typename Response>
-void Send(Async* async,
-          void (Async::*send)(grpc::ClientContext*, const Request*, Response*,
-                              std::function<void(grpc::Status)>),
-          Request request, const RemoteCallOptions& options,
-          std::function<void(const Status&, const Response&)> done) {
-  auto call = std::make_shared<Call<Request, Response>>();
-  call->request = std::move(request);
-  call->context.set_deadline(std::chrono::system_clock::now() + options.timeout);
-  (async->*send)(&call->context, &call->request, &call->response,
-                 [call, done = std::move(done)](const grpc::Status& status) mutable {
-                   const Response response = std::move(call->response);
-                   // The context holds the channel. Were it the last to do so, gRPC would take down
-                   // its callback threads from one of them, and crash: so it goes before anybody is
-                   // told.
-                   call.reset();
-                   done(FromGrpc(status), response);
-                 });
-}
 
 v1::GetRequest ToGetRequest(const std::vector<PageName>& names, Lane lane) {
   v1::GetRequest request;
@@ -65,8 +35,8 @@ using LogAsync = v1::TableLogService::StubInterface::async_interface;
 void RemoteNode::Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> done) {
   v1::PutRequest request = ToRequest(pages);
   request.set_lane(static_cast<v1::Lane>(lane));
-  Send<NodeAsync, v1::PutRequest, v1::PutResponse>(
-      stub_->async(), &NodeAsync::Put, std::move(request), options_,
+  SendUnary<NodeAsync, v1::PutRequest, v1::PutResponse>(
+      stub_->async(), &NodeAsync::Put, std::move(request), options_.timeout,
       [count = pages.size(), done = std::move(done)](const Status& status,
                                                      const v1::PutResponse& response) {
         done(status.ok() ? ToReply(response, count) : StatusOr<PutReply>(status));
@@ -75,8 +45,8 @@ void RemoteNode::Put(std::vector<PutPage> pages, Lane lane, Callback<PutReply> d
 
 void RemoteNode::Get(std::vector<PageName> names, Lane lane, Callback<GetReply> done) {
   v1::GetRequest request = ToGetRequest(names, lane);
-  Send<NodeAsync, v1::GetRequest, v1::GetResponse>(
-      stub_->async(), &NodeAsync::Get, std::move(request), options_,
+  SendUnary<NodeAsync, v1::GetRequest, v1::GetResponse>(
+      stub_->async(), &NodeAsync::Get, std::move(request), options_.timeout,
       [names = std::move(names), done = std::move(done)](const Status& status,
                                                          const v1::GetResponse& response) {
         done(status.ok() ? ToReply(response, names) : StatusOr<GetReply>(status));
@@ -88,8 +58,8 @@ void RemoteNode::Delete(std::vector<PageName> names, Callback<Incarnation> done)
   for (const PageName& name : names) {
     FillName(name, request.add_names());
   }
-  Send<NodeAsync, v1::DeleteRequest, v1::DeleteResponse>(
-      stub_->async(), &NodeAsync::Delete, std::move(request), options_,
+  SendUnary<NodeAsync, v1::DeleteRequest, v1::DeleteResponse>(
+      stub_->async(), &NodeAsync::Delete, std::move(request), options_.timeout,
       [done = std::move(done)](const Status& status, const v1::DeleteResponse& response) {
         done(status.ok() ? response.incarnation() : StatusOr<Incarnation>(status));
       });
@@ -99,8 +69,8 @@ void RemoteNode::Inventory(std::string cursor, uint32_t limit, Callback<Inventor
   v1::InventoryRequest request;
   request.set_cursor(std::move(cursor));
   request.set_limit(limit);
-  Send<NodeAsync, v1::InventoryRequest, v1::InventoryResponse>(
-      stub_->async(), &NodeAsync::Inventory, std::move(request), options_,
+  SendUnary<NodeAsync, v1::InventoryRequest, v1::InventoryResponse>(
+      stub_->async(), &NodeAsync::Inventory, std::move(request), options_.timeout,
       [done = std::move(done)](const Status& status, const v1::InventoryResponse& response) {
         if (!status.ok()) {
           return done(status);
@@ -114,8 +84,8 @@ void RemoteNode::Verify(std::vector<PageName> names, Callback<VerifyReply> done)
   for (const PageName& name : names) {
     FillName(name, request.add_names());
   }
-  Send<NodeAsync, v1::VerifyRequest, v1::VerifyResponse>(
-      stub_->async(), &NodeAsync::Verify, std::move(request), options_,
+  SendUnary<NodeAsync, v1::VerifyRequest, v1::VerifyResponse>(
+      stub_->async(), &NodeAsync::Verify, std::move(request), options_.timeout,
       [count = names.size(), done = std::move(done)](const Status& status,
                                                      const v1::VerifyResponse& response) {
         done(status.ok() ? ToReply(response, count) : StatusOr<VerifyReply>(status));
@@ -123,16 +93,16 @@ void RemoteNode::Verify(std::vector<PageName> names, Callback<VerifyReply> done)
 }
 
 void RemoteNode::Statistics(Callback<NodeStatistics> done) {
-  Send<NodeAsync, v1::StatisticsRequest, v1::StatisticsResponse>(
-      stub_->async(), &NodeAsync::Statistics, {}, options_,
+  SendUnary<NodeAsync, v1::StatisticsRequest, v1::StatisticsResponse>(
+      stub_->async(), &NodeAsync::Statistics, {}, options_.timeout,
       [done = std::move(done)](const Status& status, const v1::StatisticsResponse& response) {
         done(status.ok() ? ToStatistics(response) : StatusOr<NodeStatistics>(status));
       });
 }
 
 void RemoteTableLog::Write(LogWrite write, Callback<bool> done) {
-  Send<LogAsync, v1::WriteRequest, v1::WriteResponse>(
-      stub_->async(), &LogAsync::Write, ToRequest(write), options_,
+  SendUnary<LogAsync, v1::WriteRequest, v1::WriteResponse>(
+      stub_->async(), &LogAsync::Write, ToRequest(write), options_.timeout,
       [done = std::move(done)](const Status& status, const v1::WriteResponse&) {
         done(status.ok() ? StatusOr<bool>(true) : status);
       });
@@ -142,8 +112,8 @@ void RemoteTableLog::Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) {
   v1::SealRequest request;
   request.set_shard(shard);
   request.set_epoch(epoch);
-  Send<LogAsync, v1::SealRequest, v1::SealResponse>(
-      stub_->async(), &LogAsync::Seal, std::move(request), options_,
+  SendUnary<LogAsync, v1::SealRequest, v1::SealResponse>(
+      stub_->async(), &LogAsync::Seal, std::move(request), options_.timeout,
       [done = std::move(done)](const Status& status, const v1::SealResponse& response) {
         done(status.ok() ? ToLogEnd(response) : StatusOr<LogEnd>(status));
       });
@@ -155,8 +125,8 @@ void RemoteTableLog::Read(ShardId shard, std::string cursor, uint32_t limit,
   request.set_shard(shard);
   request.set_cursor(std::move(cursor));
   request.set_limit(limit);
-  Send<LogAsync, v1::ReadRequest, v1::ReadResponse>(
-      stub_->async(), &LogAsync::Read, std::move(request), options_,
+  SendUnary<LogAsync, v1::ReadRequest, v1::ReadResponse>(
+      stub_->async(), &LogAsync::Read, std::move(request), options_.timeout,
       [done = std::move(done)](const Status& status, const v1::ReadResponse& response) {
         done(status.ok() ? ToReply(response) : StatusOr<LogReadReply>(status));
       });

@@ -295,9 +295,12 @@ void FrontEnd::ReconcileLater() {
     }
     std::erase_if(later_, [](const Comparison& comparison) { return comparison.shards.empty(); });
     auto it = later_.end();
-    for (int rank = 0; rank < 3 && it == later_.end(); ++rank) {
-      it = std::ranges::find_if(
-          later_, [&](const Comparison& c) { return c.rank() == rank && MayBegin(c); });
+    for (const auto turn :
+         {Comparison::Kind::kListed, Comparison::Kind::kRead, Comparison::Kind::kTurn}) {
+      if (it == later_.end()) {
+        it = std::ranges::find_if(
+            later_, [&](const Comparison& c) { return c.turn() == turn && MayBegin(c); });
+      }
     }
     if (it != later_.end()) {
       next = std::move(*it);
@@ -324,24 +327,25 @@ bool FrontEnd::MayBegin(const Comparison& comparison) const {
   return !repairs_.full() && Answers(comparison);
 }
 
-bool FrontEnd::HasBefore(const Comparison& comparison) const {
+bool FrontEnd::HasBefore(Comparison::Kind turn) const {
   MutexLock lock(mutex_);
   return !taken_.empty() || std::ranges::any_of(later_, [&](const Comparison& other) {
-    return other.rank() < comparison.rank() && MayBegin(other);
+    return other.turn() < turn && MayBegin(other);
   });
 }
 
 void FrontEnd::Compare(Comparison comparison) {
   ReconcileOptions options;
-  if (!comparison.urgent()) {
+  const Comparison::Kind turn = comparison.turn();
+  if (turn != Comparison::Kind::kListed) {  // the others are fast
     options = {.verify = comparison.kind != Comparison::Kind::kListed,
                .records_per_second = options_.redundancy.pages_per_second,
-               .gives_way = [this, comparison] { return HasBefore(comparison); }};
+               .gives_way = [this, turn] { return HasBefore(turn); }};
   }
   Reconcile(context_, comparison.shards, comparison.nodes, std::move(options),
-            [this, comparison](const std::vector<NodeId>& skipped) {
+            [this, comparison, turn](const std::vector<NodeId>& skipped) {
               // Who has found as much as can be repaired, or has given way, has not failed.
-              const bool stopped = repairs_.full() || HasBefore(comparison);
+              const bool stopped = repairs_.full() || HasBefore(turn);
               {
                 MutexLock lock(mutex_);
                 reconciling_.reset();
@@ -418,9 +422,9 @@ bool FrontEnd::reconciled() const {
 size_t FrontEnd::comparisons_due() const {
   MutexLock lock(mutex_);
   const auto waiting = std::ranges::count_if(later_, [this](const Comparison& comparison) {
-    return comparison.due() && Answers(comparison);
+    return Comparison::IsDue(comparison.kind) && Answers(comparison);
   });
-  const bool under_way = reconciling_ && *reconciling_ != Comparison::Kind::kTurn;
+  const bool under_way = reconciling_ && Comparison::IsDue(*reconciling_);
   return static_cast<size_t>(waiting) + (under_way || !reconciled_ ? 1 : 0);
 }
 

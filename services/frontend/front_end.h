@@ -174,22 +174,20 @@ class FrontEnd {
   static constexpr int kUrgentTries = 2;
   // Of tables with nodes.
   struct Comparison {
-    // kListed: since shards were taken, or a node has started. kRead: since a node has started,
-    // whose records may have been damaged meanwhile. kTurn: nothing has happened.
+    // In the order of their turns. kListed: since shards were taken, or a node has started. kRead:
+    // since a node has started, whose records may have been damaged meanwhile. kTurn: nothing has
+    // happened.
     enum class Kind { kListed, kRead, kTurn };
     std::vector<std::shared_ptr<Shard>> shards;
     std::vector<NodeId> nodes;
     Kind kind = Kind::kListed;
     int failures = 0;  // in a row
 
-    // In the order of their turns; each gives way to those before it. The first ones are fast; one
-    // that fails again and again has its turn among the last.
-    int rank() const {
-      return failures >= kUrgentTries ? 2 : kind == Kind::kListed ? 0 : due() ? 1 : 2;
-    }
-    bool urgent() const { return rank() == 0; }
-    // Until it has ended nobody knows whether copies are missing.
-    bool due() const { return kind != Kind::kTurn; }
+    // Each gives way to those of a kind before it; one that fails again and again has its turn
+    // among the last.
+    Kind turn() const { return failures < kUrgentTries ? kind : Kind::kTurn; }
+    // Until one of the kind has ended nobody knows whether copies are missing.
+    static bool IsDue(Kind kind) { return kind != Kind::kTurn; }
   };
   void ReconcileTaken();
   void ReconcileLater();
@@ -202,8 +200,8 @@ class FrontEnd {
   void CompareNext(NodeId last);
   bool Answers(const Comparison& comparison) const;
   bool MayBegin(const Comparison& comparison) const;
-  // Whether there is something that such a comparison gives way to.
-  bool HasBefore(const Comparison& comparison) const;
+  // Whether there is something that one with this turn gives way to.
+  bool HasBefore(Comparison::Kind turn) const;
   // Before a shard is served.
   void Prepare(const Shard& shard, std::function<void(Status)> done);
   // Learns of all spaces that there are.

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <utility>
 
-#include "proto/grpc_glue.h"
+#include "services/cluster/unary_call.h"
 
 namespace vswap {
 namespace {
@@ -12,6 +12,8 @@ namespace {
 constexpr auto kCallMax = std::chrono::seconds(2);
 // Addresses that are remembered.
 constexpr size_t kStubsMax = 256;
+
+using PeerAsync = v1::PeerService::StubInterface::async_interface;
 
 }  // namespace
 
@@ -30,25 +32,18 @@ std::shared_ptr<RemotePeers::Stub> RemotePeers::At(const std::string& address) {
 
 void RemotePeers::RaiseToken(const v1::FrontEndRecord& front_end, const v1::SpaceRecord& space,
                              Callback<std::vector<ShardEpoch>> done) {
-  struct Call {
-    std::shared_ptr<Stub> stub;
-    grpc::ClientContext context;
-    v1::RaiseTokenRequest request;
-    v1::RaiseTokenResponse response;
-  };
-  const auto call = std::make_shared<Call>();
-  call->stub = At(front_end.address());
-  call->context.set_deadline(std::chrono::system_clock::now() + kCallMax);
-  *call->request.mutable_space() = space;
-  call->stub->async()->RaiseToken(
-      &call->context, &call->request, &call->response,
-      [call, done = std::move(done)](const grpc::Status& status) {
+  v1::RaiseTokenRequest request;
+  *request.mutable_space() = space;
+  const std::shared_ptr<Stub> stub = At(front_end.address());
+  SendUnary<PeerAsync, v1::RaiseTokenRequest, v1::RaiseTokenResponse>(
+      stub->async(), &PeerAsync::RaiseToken, std::move(request), kCallMax,
+      [stub, done = std::move(done)](const Status& status, const v1::RaiseTokenResponse& response) {
         if (!status.ok()) {
-          return done(FromGrpc(status));
+          return done(status);
         }
         std::vector<ShardEpoch> raised;
-        for (int i = 0; i < call->response.shards_size() && i < call->response.epochs_size(); ++i) {
-          raised.push_back({call->response.shards(i), call->response.epochs(i)});
+        for (int i = 0; i < response.shards_size() && i < response.epochs_size(); ++i) {
+          raised.push_back({response.shards(i), response.epochs(i)});
         }
         done(std::move(raised));
       });
@@ -56,24 +51,16 @@ void RemotePeers::RaiseToken(const v1::FrontEndRecord& front_end, const v1::Spac
 
 void RemotePeers::GetNodeUse(const v1::FrontEndRecord& front_end, NodeId node,
                              const std::vector<SetId>& sets, Callback<NodeUse> done) {
-  struct Call {
-    std::shared_ptr<Stub> stub;
-    grpc::ClientContext context;
-    v1::GetNodeUseRequest request;
-    v1::GetNodeUseResponse response;
-  };
-  const auto call = std::make_shared<Call>();
-  call->stub = At(front_end.address());
-  call->context.set_deadline(std::chrono::system_clock::now() + kCallMax);
-  call->request.set_node(node);
-  call->request.mutable_sets()->Add(sets.begin(), sets.end());
-  call->stub->async()->GetNodeUse(
-      &call->context, &call->request, &call->response,
-      [call, done = std::move(done)](const grpc::Status& status) {
+  v1::GetNodeUseRequest request;
+  request.set_node(node);
+  request.mutable_sets()->Add(sets.begin(), sets.end());
+  const std::shared_ptr<Stub> stub = At(front_end.address());
+  SendUnary<PeerAsync, v1::GetNodeUseRequest, v1::GetNodeUseResponse>(
+      stub->async(), &PeerAsync::GetNodeUse, std::move(request), kCallMax,
+      [stub, done = std::move(done)](const Status& status, const v1::GetNodeUseResponse& use) {
         if (!status.ok()) {
-          return done(FromGrpc(status));
+          return done(status);
         }
-        const v1::GetNodeUseResponse& use = call->response;
         done(NodeUse{{use.shards().begin(), use.shards().end()}, use.pages(), use.answers()});
       });
 }

@@ -2,22 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "tests/support/service.h"
 
 namespace vswap {
-namespace {
-
-// Of a counter without labels; 0 where it is not.
-uint64_t ValueOf(const std::string& metrics, const std::string& name) {
-  const size_t line = metrics.find("\n" + name + " ");
-  return line == std::string::npos
-             ? 0
-             : static_cast<uint64_t>(std::atof(metrics.c_str() + line + name.size() + 2));
-}
-
-}  // namespace
 
 Reactions& Reactions::operator+=(const Reactions& other) {
   shards_lost += other.shards_lost;
@@ -57,10 +44,10 @@ Reactions ReactionCounter::Read() {
       ended_ += std::exchange(counts, {});
       known = pid;
     }
-    counts = {ValueOf(metrics, "vswap_shards_lost_total"),
-              ValueOf(metrics, "vswap_log_replicas_removed_total"),
-              ValueOf(metrics, "vswap_rebuilds_total"),
-              ValueOf(metrics, "vswap_stores_degraded_total")};
+    counts = {MetricIn(metrics, "vswap_shards_lost_total"),
+              MetricIn(metrics, "vswap_log_replicas_removed_total"),
+              MetricIn(metrics, "vswap_rebuilds_total"),
+              MetricIn(metrics, "vswap_stores_degraded_total")};
   }
   Reactions sum = ended_;
   for (const auto& [process, latest] : latest_) {

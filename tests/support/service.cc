@@ -94,12 +94,16 @@ uint64_t Service::ResidentBytes() const {
   return kib * 1024;
 }
 
-uint64_t Service::Metric(const std::string& name) const {
-  const std::string text = "\n" + ReadAll("curl -sf http://" + process_.metrics() + "/metrics");
+uint64_t MetricIn(const std::string& metrics, const std::string& name) {
+  const std::string text = "\n" + metrics;
   const size_t at = text.find("\n" + name + " ");
   return at == std::string::npos
              ? 0
              : static_cast<uint64_t>(std::strtod(text.c_str() + at + name.size() + 2, nullptr));
+}
+
+uint64_t Service::Metric(const std::string& name) const {
+  return MetricIn(ReadAll("curl -sf http://" + process_.metrics() + "/metrics"), name);
 }
 
 void Service::ExpectEmpty() const {

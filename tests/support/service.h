@@ -16,6 +16,9 @@ namespace vswap {
 bool PollUntil(const std::function<bool()>& condition,
                Duration patience = std::chrono::seconds(120));
 
+// One number of what /metrics tells, by its name and labels as written there; 0 where it is not.
+uint64_t MetricIn(const std::string& metrics, const std::string& name);
+
 // A vswapd process in a fresh directory, and what a test wants to know of it. Thread-confined.
 class Service {
  public:
@@ -35,7 +38,7 @@ class Service {
   uint64_t ArenaBytes() const;
   // VmRSS; a field of /proc/PID/status.
   uint64_t ResidentBytes() const;
-  // One number of /metrics by its name and labels, as written there; 0 where it is not.
+  // See MetricIn.
   uint64_t Metric(const std::string& name) const;
   // That, in the end, no page is in a table or on a node, and the arena has given its memory back.
   void ExpectEmpty() const;
