@@ -56,6 +56,7 @@ struct FrontEndCounters {
   std::atomic<uint64_t> pages_revived{0};
   std::atomic<uint64_t> orphans_deleted{0};
   std::atomic<uint64_t> comparisons{0};  // of a node with the tables, to the end
+  std::atomic<uint64_t> node_starts{0};  // seen by this front-end since its own
   std::atomic<uint64_t> shards_taken{0};
   std::atomic<uint64_t> shards_lost{0};  // another front-end owns them
   std::atomic<uint64_t> shards_given_up{0};

@@ -371,6 +371,7 @@ void FrontEnd::NoteStart(NodeId node, Duration ago) {
 }
 
 void FrontEnd::CompareWith(NodeId node) {
+  ++counters_.node_starts;
   NoteStart(node, Duration());
   CompareLater(node, Comparison::Kind::kListed);
   CompareLater(node, Comparison::Kind::kRead);

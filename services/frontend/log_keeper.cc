@@ -65,7 +65,7 @@ std::optional<OwnedShard> LogKeeper::Release(const Shard& shard) {
 size_t LogKeeper::degraded() const {
   MutexLock lock(mutex_);
   return static_cast<size_t>(std::ranges::count_if(kept_, [&](const auto& kept) {
-    return kept.second.shares_machine ||
+    return kept.second.degraded ||
            FullIn(kept.second.owned.record) < static_cast<int>(context_.log_replicas);
   }));
 }
@@ -171,8 +171,8 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
       ++filling;
     }
   }
-  kept.shares_machine = shares_machine;
   const auto wanted = static_cast<int>(context_.log_replicas);
+  kept.degraded = shares_machine || heard < wanted;
   // The last full replica stays, whatever has become of it.
   if (lost && (heard > 0 || !record.replicas(lost->first).full())) {
     ++counters_.log_replicas_removed;

@@ -39,7 +39,7 @@ class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
   struct Kept {
     OwnedShard owned;
     bool changing = false;
-    bool shares_machine = false;                           // full replicas, as far as is known
+    bool degraded = false;  // full replicas: too few are heard, or two are on one machine
     std::map<TableLog*, std::pair<Sequence, int>> silent;  // the write it keeps waiting, looks
   };
   struct Change {

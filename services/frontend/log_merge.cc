@@ -81,7 +81,7 @@ class RestoreJob : public std::enable_shared_from_this<RestoreJob> {
       return done_(std::move(status));
     }
     if (std::ranges::all_of(streams_, [](const Stream& s) { return s.bad || s.ended; })) {
-      return Level(1);
+      return Confirm();
     }
     // Not within this call: a log may answer at once, piece by piece.
     executor_.Post([self = shared_from_this()] { self->Step(); });
@@ -183,6 +183,26 @@ class RestoreJob : public std::enable_shared_from_this<RestoreJob> {
   }
   static void Remove(LogWrite& write, const RequestRecord& record) {
     write.forgotten.push_back(record.name);
+  }
+
+  // What was read piece by piece is what was sealed only if the store still has that log: one that
+  // was replaced in between answers from what it has then. The others are told of a difference
+  // only where they end as they did.
+  void Confirm() {
+    const SealedLog& lead = Lead().sealed;
+    lead.log->Seal(
+        shard_->id(), shard_->epoch(), [self = shared_from_this()](const StatusOr<LogEnd>& end) {
+          const LogEnd& sealed = self->Lead().sealed.end;
+          if (!end.ok()) {
+            return self->done_(end.status());
+          }
+          if (end->incarnation != sealed.incarnation ||
+              end->last_sequence != sealed.last_sequence) {
+            return self->done_(
+                MakeError(StatusCode::kUnavailable, "the log was replaced while it was read"));
+          }
+          self->executor_.Post([self] { self->Level(1); });
+        });
   }
 
   // Tells the replicas behind, from `index` on, what they lack.

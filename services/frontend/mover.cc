@@ -52,7 +52,8 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     SetId to = 0;
     Version first_version = 0;
     TimePoint begun;
-    Duration least{};  // that it takes, so that the rate is kept
+    uint64_t starts_before = 0;  // see RepairIfStarted
+    Duration least{};            // that it takes, so that the rate is kept
     std::vector<Moving> pages;
     uint32_t copies_asked = 0;                // a bit each
     bool unheard = false;                     // some did not answer
@@ -68,6 +69,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
     }
     auto batch = std::make_shared<Batch>();
     batch->begun = context_.clock.Now();
+    batch->starts_before = context_.counters.node_starts;
     batch->from = sources_.back().entry.word.set();
     const std::optional<SetId> target = options_.target(batch->from);
     if (!target) {
@@ -201,9 +203,13 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
       }
     }
     const std::vector<bool> enqueued = Current().EnqueueIfUnchanged(
-        changes,
-        [self = shared_from_this(), batch](const Status& status, std::vector<Retired> retired) {
+        changes, [self = shared_from_this(), batch, changes](const Status& status,
+                                                             std::vector<Retired> retired) {
           const size_t published = status.ok() ? retired.size() : 0;
+          if (published > 0) {
+            RepairIfStarted(self->context_, batch->starts_before, self->Current().id(),
+                            RecordsOf(changes));
+          }
           self->context_.counters.moved += published;
           if (batch->hold != nullptr && published > 0) {
             batch->hold->GivesRoom();
@@ -218,6 +224,14 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
       }
     }
     context_.releaser.Release(std::move(unwanted));
+  }
+
+  static std::vector<SlotRecord> RecordsOf(const std::vector<Shard::Conditional>& changes) {
+    std::vector<SlotRecord> records;
+    for (const Shard::Conditional& change : changes) {
+      records.push_back(change.record);
+    }
+    return records;
   }
 
   void EndBatch(const Batch& batch, size_t moved) {

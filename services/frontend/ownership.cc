@@ -621,10 +621,6 @@ void Ownership::OnRecordPut(const Lease& lease, uint64_t revision) {
         return;
       }
       first = !std::exchange(self->joined_before_, true);
-      // Where all were cut off from the coordinator, all come back now.
-      self->settling_ = first ? 0
-                              : static_cast<int>(2 * self->options_.membership->lease /
-                                                 self->options_.membership->look);
       if (lease.valid_until != nullptr) {
         self->validity_.Until(lease.valid_until);
       } else {
@@ -646,6 +642,7 @@ void Ownership::OnLeaseLost(LeaseId lease, const Status& why) {
       return;
     }
     lease_ = 0;
+    settling_ = static_cast<int>(2 * options_.membership->lease / options_.membership->look);
   }
   spdlog::warn("the lease is lost: {}", std::string(MessageOf(why)));
   validity_.Never();
@@ -748,7 +745,6 @@ void Ownership::Look() {
     if (stopped_) {
       return;
     }
-    settling_ = std::max(0, settling_ - 1);
     std::vector<std::string> names;
     for (const auto& [name, live] : live_) {
       names.push_back(name);
@@ -760,6 +756,7 @@ void Ownership::Look() {
     const auto self = live_.find(options_.id);
     const bool is_live = lease_ != 0 && self != live_.end() &&
                          self->second.record.process() == options_.membership->process;
+    settling_ -= is_live && settling_ > 0;
     const std::vector<std::string> wanted = AssignShards(owners, names);
     size_t releasing = 0;
     quiet = is_live;

@@ -167,7 +167,9 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   std::map<ShardId, std::pair<Epoch, Status>> not_taken_ GUARDED_BY(mutex_);
   std::atomic<bool> waits_told_{false};                // for another process of the id
   std::map<ShardId, Status> told_ GUARDED_BY(mutex_);  // how it ended, as logged
-  int settling_ GUARDED_BY(mutex_) = 0;                // looks until others' shards may be taken
+  // Looks, once it has joined again, until others' shards may be taken: where all were cut off from
+  // the coordinator, all come back.
+  int settling_ GUARDED_BY(mutex_) = 0;
   LeaseId lease_ GUARDED_BY(mutex_) = 0;
   bool joined_before_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;

@@ -83,4 +83,18 @@ void PutToSet(const FrontEndContext& context, SetId set, const std::vector<SetPu
   }
 }
 
+void RepairIfStarted(const FrontEndContext& context, uint64_t starts_before, ShardId shard,
+                     const std::vector<SlotRecord>& records) {
+  if (context.counters.node_starts == starts_before) {
+    return;
+  }
+  for (const SlotRecord& record : records) {
+    const Word word(record.word);
+    if (word.stored() && context.placement.CopiesOf(word.set()).size() > 1) {
+      context.repairs.Add(shard, record.space, record.offset,
+                          {{word, Companion(record.companion)}});
+    }
+  }
+}
+
 }  // namespace vswap

@@ -3,7 +3,7 @@
 #include <functional>
 #include <vector>
 
-#include "services/cluster/node.h"
+#include "services/cluster/table_log.h"
 #include "services/frontend/context.h"
 
 namespace vswap {
@@ -19,5 +19,11 @@ struct SetPut {
 // it, and the caller retires it.
 void PutToSet(const FrontEndContext& context, SetId set, const std::vector<SetPut>& puts, Lane lane,
               std::function<void(std::vector<PutOutcome>)> done);
+
+// To be called once words are published whose pages were put since node_starts was `starts_before`.
+// A node that has started meanwhile may have lost what it had answered for, and may have been
+// compared before these words could be seen: their copies are made anew.
+void RepairIfStarted(const FrontEndContext& context, uint64_t starts_before, ShardId shard,
+                     const std::vector<SlotRecord>& records);
 
 }  // namespace vswap

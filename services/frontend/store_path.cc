@@ -266,6 +266,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     }
     if (!records_.empty()) {
       CountStored();
+      RepairIfStarted(context_, starts_before_, shard_->id(), records_);
       std::ranges::move(records_, std::back_inserter(placed_));
       records_.clear();
       rounds_ = fruitless_ = 0;
@@ -404,6 +405,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
   bool unreached_ = false;                    // a node of the set that was tried last
   bool partly_put_ = false;                   // some leftover's record may exist
   std::array<uint64_t, 2> returns_before_{};  // this round: see OverlapGate::Returns
+  const uint64_t starts_before_ = context_.counters.node_starts;  // its puts
 };
 
 }  // namespace

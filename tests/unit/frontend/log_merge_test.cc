@@ -166,13 +166,74 @@ TEST_F(LogMergeTest, AReplicaThatCannotBeToldIsLeftOut) {
   Await<LogEnd>([&](auto done) { logs_[1].Seal(0, 3, done); }).IgnoreError();  // of a later owner
   shard_ = std::make_shared<Shard>(Shard::Options{.id = 0, .epoch = 2},
                                    std::vector<TableLog*>{&logs_[0], &logs_[1]}, executor_);
-  LogEnd end{1, 1000, {}};
   StatusOr<std::vector<NodeId>> bad = MakeError(StatusCode::kUnknown, "no answer");
-  RestoreShard(shard_, {{1, &logs_[0], {2, 1000, {}}}, {2, &logs_[1], end}}, executor_,
-               [&](StatusOr<std::vector<NodeId>> answer) { bad = std::move(answer); });
+  RestoreShard(shard_, {{1, &logs_[0], {2, 1000, {}, 1}}, {2, &logs_[1], {1, 1000, {}, 1}}},
+               executor_, [&](StatusOr<std::vector<NodeId>> answer) { bad = std::move(answer); });
   executor_.RunReady();
   ASSERT_TRUE(bad.ok()) << bad.status();
   EXPECT_EQ(*bad, std::vector<NodeId>{2});
+}
+
+// Answers from another log once a piece of the first was read.
+class ReplacedLog : public TableLog {
+ public:
+  ReplacedLog(TableLog& first, TableLog& second) : log_(&first), second_(second) {}
+  void Write(LogWrite write, Callback<bool> done) override {
+    log_->Write(std::move(write), std::move(done));
+  }
+  void Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) override {
+    log_->Seal(shard, epoch, std::move(done));
+  }
+  void Read(ShardId shard, std::string cursor, uint32_t limit,
+            Callback<LogReadReply> done) override {
+    std::exchange(log_, &second_)->Read(shard, std::move(cursor), limit, std::move(done));
+  }
+
+ private:
+  TableLog* log_;
+  TableLog& second_;
+};
+
+class AReplacedLog : public LogMergeTest {
+ protected:
+  void TellMuch(MemoryTableLog& log) {
+    LogWrite write;
+    write.epoch = 1;
+    write.sequence = 1;
+    for (Offset offset = 0; offset < 40000; ++offset) {
+      write.slots.push_back(Record(offset, offset + 1));
+    }
+    write.versions_reserved = 100000;
+    Tell(log, write);
+  }
+  Status RestoreWhileReplacedBy(TableLog& second) {
+    TellMuch(logs_[0]);
+    ReplacedLog log(logs_[0], second);
+    shard_ = std::make_shared<Shard>(Shard::Options{.id = 0, .epoch = 2},
+                                     std::vector<TableLog*>{&log}, executor_);
+    const auto end = Await<LogEnd>([&](auto done) { log.Seal(0, 2, done); });
+    Status result = MakeError(StatusCode::kUnknown, "no answer");
+    RestoreShard(shard_, {{1, &log, *end}}, executor_,
+                 [&](const StatusOr<std::vector<NodeId>>& answer) { result = answer.status(); });
+    executor_.RunReady();
+    return result;
+  }
+};
+
+TEST_F(AReplacedLog, ByAnEmptyOneIsNotServed) {
+  MemoryTableLog empty;
+  EXPECT_EQ(RestoreWhileReplacedBy(empty).code(), StatusCode::kUnavailable);
+}
+
+TEST_F(AReplacedLog, ByOneOfAnotherIncarnationIsNotServed) {
+  MemoryTableLog other(nullptr, /*incarnation=*/2);
+  TellMuch(other);
+  EXPECT_EQ(RestoreWhileReplacedBy(other).code(), StatusCode::kUnavailable);
+}
+
+TEST_F(AReplacedLog, ByItselfIsServed) {
+  EXPECT_TRUE(RestoreWhileReplacedBy(logs_[0]).ok());
+  EXPECT_EQ(shard_->Lookup(kSpace, 39999).word.version(), 40000u);
 }
 
 }  // namespace

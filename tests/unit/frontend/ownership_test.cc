@@ -81,7 +81,7 @@ class Member : public Peers {
   // `name`: its address, too.
   Member(std::string name, std::string id, MemoryCoordinator& coordinator, LogNodes& logs,
          MemoryNode& compressed, MemoryNode& physical, std::map<std::string, Member*>& members)
-      : name_(std::move(name)), lease_of_(coordinator), members_(members) {
+      : name_(std::move(name)), lease_of_(coordinator, executor_), members_(members) {
     Placement placement;
     placement.AddNode({1, Tier::kCompressed, "compressor", 11, &compressed});
     placement.AddNode({2, Tier::kPhysical, "store", 12, &physical});
@@ -139,8 +139,10 @@ class Member : public Peers {
     }
   }
 
-  // No new one is granted once this one is over.
-  void GrantNoLease() { lease_of_.stopped = true; }
+  // No new one is granted once this one is over, until it may be.
+  void GrantLease(bool granted) { lease_of_.stopped = !granted; }
+  // It hears of the shards' records by which it joins that much later.
+  void ListShardsLate(Duration late) { lease_of_.shards_late = late; }
 
   static inline uint64_t processes = 0;
 
@@ -148,11 +150,16 @@ class Member : public Peers {
   // Remembers the lease.
   class LeaseOf : public Coordinator {
    public:
-    explicit LeaseOf(MemoryCoordinator& coordinator) : coordinator_(coordinator) {}
+    LeaseOf(MemoryCoordinator& coordinator, Executor& executor)
+        : coordinator_(coordinator), executor_(executor) {}
     void Get(std::string key, Callback<std::optional<KeyValue>> done) override {
       coordinator_.Get(std::move(key), std::move(done));
     }
     void List(std::string prefix, Callback<std::vector<KeyValue>> done) override {
+      if (prefix == "shards/" && shards_late != Duration()) {
+        return executor_.PostAfter(shards_late,
+                                   [this, prefix, done] { coordinator_.List(prefix, done); });
+      }
       const bool told = prefix == "nodes/" && on_nodes_listed;
       coordinator_.List(std::move(prefix), [this, told, done](const auto& found) {
         if (told) {
@@ -183,9 +190,11 @@ class Member : public Peers {
     LeaseId lease = 0;
     bool stopped = false;
     std::function<void()> on_nodes_listed;
+    Duration shards_late{};
 
    private:
     MemoryCoordinator& coordinator_;
+    Executor& executor_;
   };
 
   const std::string name_;
@@ -486,7 +495,7 @@ TEST_F(OwnershipTest, AnOwnerWithoutALeaseAnswersAllTheSame) {
   RunUntil([&] { return a->owned() == kShards; });
   FrontEndClient client = Open(*a);
   ASSERT_TRUE(Store(*a, client, 0, 1).status.ok());
-  a->GrantNoLease();
+  a->GrantLease(false);
   coordinator_.ExpireLease(a->lease());
   EXPECT_TRUE(Store(*a, client, 1, 1).status.ok());
   EXPECT_EQ(*Load(*a, client, 0), PlainOf({1, 0, 1}, true));
@@ -513,6 +522,24 @@ TEST_F(OwnershipTest, AFrontEndThatHasLeftAnswersNothing) {
   b->front_end().Leave([](const Status& left) { EXPECT_TRUE(left.ok()) << left; });
   RunUntil([&] { return a->owned() == kShards; });
   EXPECT_FALSE(Load(*b, old, offset).ok()) << "it cannot know what was stored meanwhile";
+}
+
+// All were cut off from the coordinator for longer than their leases: who comes back first leaves
+// the others' shards to them, also before it knows all that it joins by.
+TEST_F(OwnershipTest, AllComeBackToTheirShards) {
+  const auto a = Make("a");
+  const auto b = Make("b");
+  RunUntil([&] { return a->owned() == 4 && b->owned() == 4; });
+  b->GrantLease(false);
+  a->ListShardsLate(std::chrono::seconds(1));
+  coordinator_.ExpireLease(a->lease());
+  coordinator_.ExpireLease(b->lease());
+  Run(std::chrono::milliseconds(2500));
+  b->GrantLease(true);
+  Run(std::chrono::seconds(10));
+  EXPECT_EQ(a->front_end().counters().shards_lost + b->front_end().counters().shards_lost, 0u);
+  EXPECT_EQ(a->owned(), 4u);
+  EXPECT_EQ(b->owned(), 4u);
 }
 
 // Given up by one that lives, a shard is nobody's: that others' shards are left alone for a while
@@ -762,6 +789,18 @@ TEST_F(OwnershipTest, TheLastFullReplicaIsNeverRemoved) {
   Kill(a);
   const auto b = Make("b");
   RunUntil([&] { return b->owned() == kShards; });
+}
+
+TEST_F(OwnershipTest, ShardsWhoseLogsAreAllGoneCountAsDegraded) {
+  const auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  Run(std::chrono::seconds(1));
+  EXPECT_EQ(a->front_end().shards_degraded(), 0u);
+  for (LogNodes::Store& store : stores_.stores) {
+    store.incarnation = 2;
+  }
+  Run(std::chrono::seconds(1));
+  EXPECT_EQ(a->front_end().shards_degraded(), kShards);
 }
 
 TEST_F(OwnershipTest, AStoreThatMovesToAnothersMachineKeepsNoReplicasOfTheSameLogs) {

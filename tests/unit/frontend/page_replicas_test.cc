@@ -791,6 +791,33 @@ TEST_F(PageReplicas, WhatANodeLostOverItsRestartIsMadeAnew) {
   ExpectPages(50, 2);
 }
 
+// Stores that it has answered for are not in the tables yet when it is compared.
+TEST_F(PageReplicas, WhatANodeLostOfStoresThatWaitForTheLogIsMadeAnew) {
+  StorePages(100, 1);
+  log_.faults().FailBeforeEffect(1 << 20);
+  int stored = 0;
+  for (Offset offset = 100; offset < 140; ++offset) {
+    front_end_->Store(client_->MakeStore({{offset, PageOf(offset, 1)}}),
+                      [&stored](const MutationResult& answer) {
+                        stored += answer.status.ok() && answer.codes[0] == PageCode::kOk;
+                      });
+  }
+  Run(std::chrono::seconds(1));
+  ASSERT_EQ(stored, 0);
+  ASSERT_EQ(Copies().size(), 140u);
+  DropAll(2);
+  front_end_->CompareWith(2);
+  Run(std::chrono::seconds(10));
+  EXPECT_EQ(front_end_->comparisons_due(), 0u);
+  log_.faults().Clear();
+  for (int i = 0; i < 1000 && front_end_->degraded_pages() > 0; ++i) {
+    Run(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(stored, 40);
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  ExpectCopies(140, 2);
+}
+
 TEST_F(PageReplicas, WhatWasDamagedOverANodesRestartIsMadeAnew) {
   StorePages(100, 1);
   const size_t damaged = Damage(3);
