@@ -25,6 +25,8 @@ namespace fs = std::filesystem;
 
 constexpr char kIncarnationKey[] = "incarnation";
 constexpr char kLogIncarnationKey[] = "log_incarnation";  // absent: the log is as old as the data
+// Its keys begin with a shard's number.
+constexpr char kBehindLogKeys[] = "\xff\xff\xff\xff";
 constexpr char kPagesFamily[] = "pages";
 constexpr char kNamesFamily[] = "names";
 constexpr char kLogFamily[] = "log";
@@ -172,6 +174,24 @@ Status Validate(const StoreDbOptions& options) {
   return absl::OkStatus();
 }
 
+Incarnation NewIncarnation(Random& random) {
+  Incarnation made = 0;
+  while (made == 0) {
+    made = random.Next64();
+  }
+  return made;
+}
+
+rocksdb::Slice AsSlice(const Incarnation& incarnation) {
+  return {reinterpret_cast<const char*>(&incarnation), sizeof(incarnation)};
+}
+
+rocksdb::WriteOptions Synced() {
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  return options;
+}
+
 }  // namespace
 
 class StoreDb::ErrorCounter : public rocksdb::EventListener {
@@ -247,13 +267,12 @@ StatusOr<std::unique_ptr<StoreDb>> StoreDb::Open(const StoreDbOptions& options, 
   if (torn) {  // before the file says that the directory was opened since
     spdlog::warn("{}: the table log may have lost its last writes and counts as gone",
                  options.directory);
-    VSWAP_RETURN_IF_ERROR(
-        store->MakeIncarnation(kLogIncarnationKey, random, &store->log_incarnation_));
+    VSWAP_RETURN_IF_ERROR(store->BeginLogAnew(random));
   }
   VSWAP_RETURN_IF_ERROR(WriteDirectoryState(
       options.directory, {kFormatVersion, store->boot_id_, options.sync_log, false}));
   if (store->incarnation_ == 0) {
-    VSWAP_RETURN_IF_ERROR(store->MakeIncarnation(kIncarnationKey, random, &store->incarnation_));
+    VSWAP_RETURN_IF_ERROR(store->MakeIncarnation(random));
   }
   if (store->log_incarnation_ == 0) {
     store->log_incarnation_ = store->incarnation_;
@@ -322,15 +341,25 @@ Status StoreDb::ReadIncarnations() {
   return absl::OkStatus();
 }
 
-Status StoreDb::MakeIncarnation(const char* key, Random& random, Incarnation* made) {
-  do {
-    *made = random.Next64();
-  } while (*made == 0);
-  const rocksdb::Slice value(reinterpret_cast<const char*>(made), sizeof(*made));
-  rocksdb::WriteOptions synced;
-  synced.sync = true;
-  return FromRocksdb(db_->Put(synced, meta_.get(), key, value),
-                     std::string("writing the ") + key + " of " + options_.directory);
+Status StoreDb::MakeIncarnation(Random& random) {
+  incarnation_ = NewIncarnation(random);
+  return FromRocksdb(db_->Put(Synced(), meta_.get(), kIncarnationKey, AsSlice(incarnation_)),
+                     "writing the incarnation of " + options_.directory);
+}
+
+// Nothing of it may stay: with the seal of a later owner lost it would take an earlier one's
+// writes.
+Status StoreDb::BeginLogAnew(Random& random) {
+  log_incarnation_ = NewIncarnation(random);
+  rocksdb::WriteBatch batch;
+  rocksdb::Status made = batch.DeleteRange(log_.get(), "", kBehindLogKeys);
+  if (made.ok()) {
+    made = batch.Put(meta_.get(), kLogIncarnationKey, AsSlice(log_incarnation_));
+  }
+  if (made.ok()) {
+    made = db_->Write(Synced(), &batch);
+  }
+  return FromRocksdb(made, "beginning the table log of " + options_.directory + " anew");
 }
 
 Status StoreDb::Close() {

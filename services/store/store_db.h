@@ -91,7 +91,8 @@ class StoreDb {
   explicit StoreDb(const StoreDbOptions& options) : options_(options) {}
   Status OpenRocksdb(bool torn);
   Status ReadIncarnations();  // those stay 0 that are not there yet
-  Status MakeIncarnation(const char* key, Random& random, Incarnation* made);
+  Status MakeIncarnation(Random& random);
+  Status BeginLogAnew(Random& random);
 
   StoreDbOptions options_;
   std::string boot_id_;

@@ -146,11 +146,19 @@ TEST_F(StoreDbTest, DiscardDataDiscardsNothingThatCanBeOpened) {
 TEST_F(StoreDbTest, WhereOthersHaveTheLogItCountsAsGoneAndPagesAreKept) {
   const Incarnation incarnation = Use(false);
   options_.replicated = true;
+  const std::string of_shard = {0, 0, 0, 1, 's'};
+  {
+    const auto store = Open();
+    ASSERT_TRUE(store.ok()) << store.status();
+    ASSERT_TRUE((*store)->db().Put({}, (*store)->log(), of_shard, "a word").ok());
+  }
   SetBoot("second-boot");
   Incarnation log = 0;
   {
     const auto store = Open();
     ASSERT_TRUE(store.ok()) << store.status();
+    std::string value;
+    EXPECT_TRUE((*store)->db().Get({}, (*store)->log(), of_shard, &value).IsNotFound());
     EXPECT_EQ((*store)->incarnation(), incarnation);
     EXPECT_EQ(ValueOf(**store), "value");
     log = (*store)->log_incarnation();
