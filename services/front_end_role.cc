@@ -75,7 +75,7 @@ class NodeDirectory : public LogNodes {
       const Placement::Member* const member = placement == nullptr ? nullptr : placement->Find(id);
       if (record.tier() == v1::TIER_PHYSICAL) {
         stores.push_back({.node = id,
-                          .incarnation = record.incarnation(),
+                          .incarnation = LogIncarnation(record),
                           .machine = record.machine(),
                           .zone = record.zone(),
                           .draining = IsDraining(record) || record.left(),

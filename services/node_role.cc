@@ -38,8 +38,9 @@ class NodeRole : public Role {
     return Serve(Tier::kCompressed, compressor_->node(), nullptr, compressor_->incarnation());
   }
 
-  Status StartStore(const StoreOptions& options) {
+  Status StartStore(StoreOptions options) {
     VSWAP_RETURN_IF_ERROR(Join());
+    options.replicated = true;  // a shard whose only replica was here waits for an operator
     StatusOr<std::unique_ptr<StoreParts>> parts = StoreParts::Open(data_dir_, options, random_);
     if (!parts.ok()) {
       return parts.status();
@@ -109,6 +110,9 @@ class NodeRole : public Role {
     record.set_incarnation(incarnation);
     record.set_address(AddressOf(member_, server_->listen()));
     record.set_registered_at_ms(UnixTimeMs());
+    if (store_ != nullptr) {
+      record.set_log_incarnation(store_->log_incarnation());
+    }
     const StatusOr<v1::NodeRecord> registered = RegisterNode(*coordinator_, record);
     if (!registered.ok()) {
       return registered.status();

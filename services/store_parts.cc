@@ -17,7 +17,8 @@ StatusOr<std::unique_ptr<StoreParts>> StoreParts::Open(const std::string& data_d
   StatusOr<std::unique_ptr<StoreDb>> db = StoreDb::Open({.directory = data_dir + "/store",
                                                          .block_cache_bytes = options.block_cache,
                                                          .sync_log = options.sync_log,
-                                                         .discard_data = options.discard_data},
+                                                         .discard_data = options.discard_data,
+                                                         .replicated = options.replicated},
                                                         random);
   if (!db.ok()) {
     return db.status();

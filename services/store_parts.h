@@ -14,6 +14,7 @@ struct StoreOptions {
   uint64_t block_cache = uint64_t{64} << 20;    // bytes
   bool sync_log = false;
   bool discard_data = false;
+  bool replicated = false;  // see StoreDbOptions
 };
 
 // A store: page records and table log in one RocksDB, and the threads they work on. Externally
@@ -27,6 +28,7 @@ class StoreParts {
   RocksdbNode& node() { return *node_; }
   RocksdbTableLog& log() { return *log_; }
   Incarnation incarnation() const { return db_->incarnation(); }
+  Incarnation log_incarnation() const { return db_->log_incarnation(); }
   // For what stores wait for: the table log, and the coordinator of an embedded cluster.
   Executor& log_executor() { return log_threads_; }
 

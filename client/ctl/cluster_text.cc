@@ -9,6 +9,7 @@
 
 #include "client/ctl/table.h"
 #include "proto/space_status.h"
+#include "services/cluster/set_rules.h"
 #include "services/common/fill.h"
 
 namespace vswap {
@@ -69,8 +70,9 @@ bool OwnerLives(const v1::GetClusterResponse& cluster, const v1::ShardRecord& sh
 // Empty: it has everything, and its store answers.
 const char* StateOf(const v1::GetClusterResponse& cluster, const v1::LogReplica& replica) {
   const auto node = std::ranges::find(cluster.nodes(), replica.node(), &v1::NodeRecord::node);
-  const bool is_gone = node == cluster.nodes().end() ||
-                       (replica.incarnation() != 0 && replica.incarnation() != node->incarnation());
+  const bool is_gone =
+      node == cluster.nodes().end() ||
+      (replica.incarnation() != 0 && replica.incarnation() != LogIncarnation(*node));
   return is_gone                                        ? "gone"
          : StatusOf(cluster, replica.node()) == nullptr ? "silent"
          : !replica.full()                              ? "filling"

@@ -17,6 +17,11 @@ inline bool IsDraining(const v1::NodeRecord& node) {
   return node.draining() && !node.drain_paused();
 }
 
+// Of which a replica of a table log on the node is.
+inline uint64_t LogIncarnation(const v1::NodeRecord& node) {
+  return node.log_incarnation() != 0 ? node.log_incarnation() : node.incarnation();
+}
+
 // The number for a new set, more than any there is.
 uint32_t NextSetNumber(const std::vector<v1::SetRecord>& sets);
 

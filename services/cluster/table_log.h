@@ -63,7 +63,7 @@ struct LogEnd {
   Sequence last_sequence = 0;  // 0: nothing was ever written
   Version versions_reserved = 0;
   std::vector<TokenRecord> tokens;
-  Incarnation incarnation = 0;  // of the store that answers
+  Incarnation incarnation = 0;  // of the store's log
 };
 
 struct LogReadReply {

@@ -13,7 +13,7 @@ class LogNodes {
  public:
   struct Store {
     NodeId node = 0;
-    Incarnation incarnation = 0;  // that is registered
+    Incarnation incarnation = 0;  // of its log, that is registered
     std::string machine;
     std::string zone;
     bool draining = false;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "services/cluster/registry.h"
+#include "services/cluster/set_rules.h"
 #include "services/frontend/shard_assignment.h"
 
 namespace vswap {
@@ -456,7 +457,7 @@ StatusOr<std::vector<Transaction::Compare>> Ownership::CompareLogs(
     if (!node.ParseFromString(it->value)) {
       return DamagedRecord(key);
     }
-    if (node.incarnation() == replica.incarnation()) {
+    if (LogIncarnation(node) == replica.incarnation()) {
       return MakeError(StatusCode::kFailedPrecondition,
                        "shard " + std::to_string(id) + " waits for " + node.name() +
                            ", which has its log and may come back");

@@ -186,7 +186,7 @@ StatusOr<LogPosition> RocksdbTableLog::ReadPosition(ShardId id) {
 }
 
 StatusOr<LogEnd> RocksdbTableLog::ReadEnd(ShardId id, const LogPosition& position) {
-  LogEnd end{position.last_sequence, position.versions_reserved, {}, store_.incarnation()};
+  LogEnd end{position.last_sequence, position.versions_reserved, {}, store_.log_incarnation()};
   const auto prefix = EncodeShardKey(id, 't');
   const std::unique_ptr<rocksdb::Iterator> it(store_.db().NewIterator({}, store_.log()));
   for (it->Seek(AsSlice(View(prefix))); it->Valid() && it->key().starts_with(AsSlice(View(prefix)));

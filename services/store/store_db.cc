@@ -8,10 +8,12 @@
 #include <rocksdb/slice_transform.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/table_properties_collectors.h>
+#include <spdlog/spdlog.h>
 
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <utility>
 
 #include "services/cluster/rocksdb_logger.h"
 #include "services/store/directory_state.h"
@@ -22,6 +24,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kIncarnationKey[] = "incarnation";
+constexpr char kLogIncarnationKey[] = "log_incarnation";  // absent: the log is as old as the data
+// Its keys begin with a shard's number.
+constexpr char kBehindLogKeys[] = "\xff\xff\xff\xff";
 constexpr char kPagesFamily[] = "pages";
 constexpr char kNamesFamily[] = "names";
 constexpr char kLogFamily[] = "log";
@@ -127,7 +132,8 @@ rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>
   return family;
 }
 
-rocksdb::DBOptions DatabaseOptions(const StoreDbOptions& options) {
+// `torn`: the machine went down, so what was not synced may be there in part.
+rocksdb::DBOptions DatabaseOptions(const StoreDbOptions& options, bool torn) {
   rocksdb::DBOptions database;
   if (options.env != nullptr) {
     database.env = options.env;
@@ -136,7 +142,8 @@ rocksdb::DBOptions DatabaseOptions(const StoreDbOptions& options) {
   database.create_missing_column_families = true;
   // A torn tail is what kill -9 leaves, of a write that was not acknowledged; damage before it is
   // an error, never silence.
-  database.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  database.wal_recovery_mode = torn ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
+                                    : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   database.db_write_buffer_size = StoreDb::kWriteBufferBytesMax;
   database.max_total_wal_size = 2 * StoreDb::kWriteBufferBytesMax;
   database.max_open_files = 512;
@@ -165,6 +172,24 @@ Status Validate(const StoreDbOptions& options) {
                         "1048576..1099511627776");
   }
   return absl::OkStatus();
+}
+
+Incarnation NewIncarnation(Random& random) {
+  Incarnation made = 0;
+  while (made == 0) {
+    made = random.Next64();
+  }
+  return made;
+}
+
+rocksdb::Slice AsSlice(const Incarnation& incarnation) {
+  return {reinterpret_cast<const char*>(&incarnation), sizeof(incarnation)};
+}
+
+rocksdb::WriteOptions Synced() {
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  return options;
 }
 
 }  // namespace
@@ -218,35 +243,46 @@ StatusOr<std::unique_ptr<StoreDb>> StoreDb::Open(const StoreDbOptions& options, 
   std::unique_ptr<StoreDb> store(new StoreDb(options));
   store->boot_id_ = ReadBootId(options.boot_id_path);
   const bool known = state->has_value();
+  bool torn = false;
   if (known) {
     VSWAP_RETURN_IF_ERROR(CheckFormat(options.directory, (*state)->format));
-    if (MayHaveLostWrites(**state, store->boot_id_)) {
-      if (!options.discard_data) {
-        return LostWritesError(options.directory);
-      }
-      VSWAP_RETURN_IF_ERROR(DiscardData(
-          options.directory, options.env != nullptr ? options.env : rocksdb::Env::Default()));
-    }
+    torn = MayHaveLostWrites(**state, store->boot_id_);
+  }
+  if (torn && options.discard_data) {
+    VSWAP_RETURN_IF_ERROR(DiscardData(
+        options.directory, options.env != nullptr ? options.env : rocksdb::Env::Default()));
+    torn = false;
+  }
+  if (torn && !options.replicated) {
+    return LostWritesError(options.directory);
   }
   // RocksDB's lock comes before any change of the file, which belongs to whoever holds it.
-  VSWAP_RETURN_IF_ERROR(store->OpenRocksdb());
-  VSWAP_RETURN_IF_ERROR(store->ReadIncarnation());
+  VSWAP_RETURN_IF_ERROR(store->OpenRocksdb(torn));
+  VSWAP_RETURN_IF_ERROR(store->ReadIncarnations());
   if (!known && store->incarnation_ != 0) {
     return MakeError(StatusCode::kDataLoss,
                      options.directory + " holds data but no " + kStateFileName +
                          ": it is not known whether its last writes are there");
+  }
+  if (torn) {  // before the file says that the directory was opened since
+    spdlog::warn("{}: the table log may have lost its last writes and counts as gone",
+                 options.directory);
+    VSWAP_RETURN_IF_ERROR(store->BeginLogAnew(random));
   }
   VSWAP_RETURN_IF_ERROR(WriteDirectoryState(
       options.directory, {kFormatVersion, store->boot_id_, options.sync_log, false}));
   if (store->incarnation_ == 0) {
     VSWAP_RETURN_IF_ERROR(store->MakeIncarnation(random));
   }
+  if (store->log_incarnation_ == 0) {
+    store->log_incarnation_ = store->incarnation_;
+  }
   return store;
 }
 
 StoreDb::~StoreDb() = default;
 
-Status StoreDb::OpenRocksdb() {
+Status StoreDb::OpenRocksdb(bool torn) {
   // Pages are read by exact name and nearly always found, so that the last level goes without
   // filters; absence is asked of `names`, whose records are small.
   const auto cache = rocksdb::NewLRUCache(options_.block_cache_bytes);
@@ -267,7 +303,7 @@ Status StoreDb::OpenRocksdb() {
   // A batch's slots lie side by side: each is put behind the one before it, without a search.
   families[3].options.memtable_insert_with_hint_prefix_extractor.reset(
       rocksdb::NewFixedPrefixTransform(kSlotPrefixBytes));
-  rocksdb::DBOptions database = DatabaseOptions(options_);
+  rocksdb::DBOptions database = DatabaseOptions(options_, torn);
   database.listeners.push_back(std::make_shared<ErrorCounter>(background_errors_));
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
@@ -285,30 +321,45 @@ Status StoreDb::OpenRocksdb() {
   return absl::OkStatus();
 }
 
-Status StoreDb::ReadIncarnation() {
-  std::string value;
-  const rocksdb::Status got = db_->Get({}, meta_.get(), kIncarnationKey, &value);
-  if (got.IsNotFound()) {
-    return absl::OkStatus();
+Status StoreDb::ReadIncarnations() {
+  for (const auto& [key, incarnation] :
+       {std::pair(kIncarnationKey, &incarnation_), {kLogIncarnationKey, &log_incarnation_}}) {
+    std::string value;
+    const rocksdb::Status got = db_->Get({}, meta_.get(), key, &value);
+    if (got.IsNotFound()) {
+      continue;
+    }
+    VSWAP_RETURN_IF_ERROR(
+        FromRocksdb(got, std::string("reading the ") + key + " of " + options_.directory));
+    if (value.size() != sizeof(*incarnation)) {
+      return MakeError(StatusCode::kDataLoss, std::string("the ") + key +
+                                                  " record of data directory " +
+                                                  options_.directory + " is damaged");
+    }
+    std::memcpy(incarnation, value.data(), sizeof(*incarnation));
   }
-  VSWAP_RETURN_IF_ERROR(FromRocksdb(got, "reading the incarnation of " + options_.directory));
-  if (value.size() != sizeof(incarnation_)) {
-    return MakeError(StatusCode::kDataLoss, "the incarnation record of data directory " +
-                                                options_.directory + " is damaged");
-  }
-  std::memcpy(&incarnation_, value.data(), sizeof(incarnation_));
   return absl::OkStatus();
 }
 
 Status StoreDb::MakeIncarnation(Random& random) {
-  while (incarnation_ == 0) {
-    incarnation_ = random.Next64();
-  }
-  const rocksdb::Slice value(reinterpret_cast<const char*>(&incarnation_), sizeof(incarnation_));
-  rocksdb::WriteOptions synced;
-  synced.sync = true;
-  return FromRocksdb(db_->Put(synced, meta_.get(), kIncarnationKey, value),
+  incarnation_ = NewIncarnation(random);
+  return FromRocksdb(db_->Put(Synced(), meta_.get(), kIncarnationKey, AsSlice(incarnation_)),
                      "writing the incarnation of " + options_.directory);
+}
+
+// Nothing of it may stay: with the seal of a later owner lost it would take an earlier one's
+// writes.
+Status StoreDb::BeginLogAnew(Random& random) {
+  log_incarnation_ = NewIncarnation(random);
+  rocksdb::WriteBatch batch;
+  rocksdb::Status made = batch.DeleteRange(log_.get(), "", kBehindLogKeys);
+  if (made.ok()) {
+    made = batch.Put(meta_.get(), kLogIncarnationKey, AsSlice(log_incarnation_));
+  }
+  if (made.ok()) {
+    made = db_->Write(Synced(), &batch);
+  }
+  return FromRocksdb(made, "beginning the table log of " + options_.directory + " anew");
 }
 
 Status StoreDb::Close() {

@@ -25,6 +25,9 @@ struct StoreDbOptions {
   // Start empty where the rule about machine restarts (see StoreDb) would refuse to open. Discards
   // nothing else.
   bool discard_data = false;
+  // Other stores may have replicas of the table logs. Where the rule about machine restarts would
+  // refuse to open, the log counts as gone then (another log_incarnation), and pages are kept.
+  bool replicated = false;
   std::string boot_id_path = "/proc/sys/kernel/random/boot_id";
   rocksdb::Env* env = nullptr;  // null: the default one; tests pass faults in
 };
@@ -36,7 +39,8 @@ struct StoreDbOptions {
 // kernel's page cache), but without `sync_log` not through a loss of power. An unsynced log may
 // then end early, and an old word or page would look current: therefore the directory records the
 // machine's boot id and whether it was stopped cleanly, and Open refuses an unsynced directory that
-// was open when the machine went down.
+// was open when the machine went down. Pages alone cannot be wrong: a name is given to one page
+// once, and has its checksum; but some may be missing.
 //
 // Bad at: more than one process (the second is refused), and at carrying on after RocksDB has found
 // a damaged block in the background: it then refuses writes until the directory is opened again.
@@ -66,6 +70,8 @@ class StoreDb {
   rocksdb::ColumnFamilyHandle* log() { return log_.get(); }
   // Random, made with the data, gone with the data.
   Incarnation incarnation() const { return incarnation_; }
+  // The same of the table log; another one than the data's where the log was gone meanwhile.
+  Incarnation log_incarnation() const { return log_incarnation_; }
   bool sync_log() const { return options_.sync_log; }
   // Files and write buffers of the pages and their names.
   uint64_t PageBytesInUse();
@@ -83,13 +89,15 @@ class StoreDb {
   using Handle = std::unique_ptr<rocksdb::ColumnFamilyHandle, HandleDeleter>;
 
   explicit StoreDb(const StoreDbOptions& options) : options_(options) {}
-  Status OpenRocksdb();
-  Status ReadIncarnation();  // stays 0 where there is none yet
+  Status OpenRocksdb(bool torn);
+  Status ReadIncarnations();  // those stay 0 that are not there yet
   Status MakeIncarnation(Random& random);
+  Status BeginLogAnew(Random& random);
 
   StoreDbOptions options_;
   std::string boot_id_;
   Incarnation incarnation_ = 0;
+  Incarnation log_incarnation_ = 0;
   std::shared_ptr<std::atomic<uint64_t>> background_errors_ =
       std::make_shared<std::atomic<uint64_t>>(0);
   std::unique_ptr<rocksdb::DB> db_;

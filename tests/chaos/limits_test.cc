@@ -1,6 +1,8 @@
 #include <array>
 #include <cstdio>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <thread>
 
 #include "tests/chaos/chaos_cluster.h"
@@ -237,6 +239,44 @@ TEST_F(Damage, OfACompressorsFileCostsNoPage) {
   const int damaged = DamageArena(cluster_.Arena("compressor/1"), random_);
   cluster_.Restart("compressor/1");
   ExpectServed(damaged);
+}
+
+// A store's machine that went down, as its boot id tells: the log is not believed, the pages are
+// copies as before.
+TEST_F(Damage, AStoreKeepsItsPagesWhereItsMachineWentDown) {
+  Start();
+  const auto node = [this] {
+    for (const auto& each : nlohmann::json::parse(cluster_.Control("nodes --output json"))) {
+      if (each["name"] == "store-1") {
+        return each;
+      }
+    }
+    return nlohmann::json();
+  };
+  const uint64_t incarnation = node()["incarnation"];
+  cluster_.Kill("store/1");
+  const std::string path = cluster_.DataDir("store/1") + "/store/store.state";
+  std::string state;
+  {
+    std::ifstream file(path);
+    for (std::string line; std::getline(file, line);) {
+      state += (line.starts_with("boot_id ") ? "boot_id another" : line) + "\n";
+    }
+  }
+  std::ofstream(path) << state;
+  cluster_.Restart("store/1");
+  ExpectProgress();
+  AwaitRedundancy();
+  EXPECT_EQ(node()["incarnation"], incarnation);
+  EXPECT_GT(node()["log_replicas"], 0);
+  for (const char* const store : {"store/2", "store/3"}) {
+    cluster_.Destroy(store);
+    cluster_.Restart(store);
+    ExpectProgress();
+    AwaitRedundancy();
+  }
+  EXPECT_EQ(known_->LoadAll()[Kind::kNoise].right, kPages);
+  Check();
 }
 
 // A start brings what the write-ahead log has into a file of its own.

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "services/cluster/circuit_breaker.h"
+#include "services/cluster/set_rules.h"
 #include "vswap/v1/cluster.pb.h"
 
 namespace vswap {
@@ -57,7 +58,7 @@ class SimFrontEnd::Directory : public LogNodes {
       if (TableLog* const log = calls_.at(id).log) {
         const v1::NodeRecord& record = known.record;
         stores.push_back({.node = id,
-                          .incarnation = record.incarnation(),
+                          .incarnation = LogIncarnation(record),
                           .machine = record.machine(),
                           .zone = record.zone(),
                           .draining = record.draining(),

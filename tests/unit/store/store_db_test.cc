@@ -143,6 +143,49 @@ TEST_F(StoreDbTest, DiscardDataDiscardsNothingThatCanBeOpened) {
   EXPECT_EQ(ValueOf(**store), "value");
 }
 
+TEST_F(StoreDbTest, WhereOthersHaveTheLogItCountsAsGoneAndPagesAreKept) {
+  const Incarnation incarnation = Use(false);
+  options_.replicated = true;
+  const std::string of_shard = {0, 0, 0, 1, 's'};
+  {
+    const auto store = Open();
+    ASSERT_TRUE(store.ok()) << store.status();
+    ASSERT_TRUE((*store)->db().Put({}, (*store)->log(), of_shard, "a word").ok());
+  }
+  SetBoot("second-boot");
+  Incarnation log = 0;
+  {
+    const auto store = Open();
+    ASSERT_TRUE(store.ok()) << store.status();
+    std::string value;
+    EXPECT_TRUE((*store)->db().Get({}, (*store)->log(), of_shard, &value).IsNotFound());
+    EXPECT_EQ((*store)->incarnation(), incarnation);
+    EXPECT_EQ(ValueOf(**store), "value");
+    log = (*store)->log_incarnation();
+    EXPECT_NE(log, incarnation);
+    EXPECT_NE(log, 0u);
+  }
+  {  // a kill of the process, which loses nothing
+    const auto store = Open();
+    ASSERT_TRUE(store.ok()) << store.status();
+    EXPECT_EQ((*store)->log_incarnation(), log);
+  }
+  SetBoot("third-boot");
+  const auto store = Open();
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_NE((*store)->log_incarnation(), log);
+  EXPECT_EQ((*store)->incarnation(), incarnation);
+}
+
+TEST_F(StoreDbTest, TheLogIsAsOldAsTheDataWhereNothingWasLost) {
+  options_.replicated = true;
+  const Incarnation incarnation = Use(true);
+  SetBoot("second-boot");
+  const auto store = Open();
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ((*store)->log_incarnation(), incarnation);
+}
+
 TEST_F(StoreDbTest, DiscardDataWaitsForTheProcessThatHasItOpen) {
   const auto first = Open();
   ASSERT_TRUE(first.ok()) << first.status();
