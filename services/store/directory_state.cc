@@ -79,7 +79,8 @@ StatusOr<std::optional<DirectoryState>> ReadDirectoryState(const std::string& di
       found |= 8;
     }
   }
-  const bool other_format = (found & 1) != 0 && state.format != 1;
+  const bool other_format =
+      (found & 1) != 0 && state.format != kFormatFirst && state.format != kFormatOwnLog;
   if (!magic || (found != 15 && !other_format)) {
     return MakeError(StatusCode::kDataLoss,
                      path + " is damaged: it does not read as the state of a store");

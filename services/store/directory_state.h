@@ -11,7 +11,7 @@ namespace vswap {
 // replaced atomically.
 //
 //   vswap-store
-//   format 1
+//   format 1                  2: the table log has an incarnation of its own, see StoreDb
 //   boot_id 8c7c4f7e-...
 //   sync_log 0
 //   clean 0
@@ -27,6 +27,10 @@ struct DirectoryState {
 };
 
 inline constexpr char kStateFileName[] = "store.state";
+// A release that knows the first one only would take a log that began anew for the one that is
+// gone.
+inline constexpr uint64_t kFormatFirst = 1;
+inline constexpr uint64_t kFormatOwnLog = 2;
 
 // Nothing where there is no such file. DATA_LOSS where it cannot be understood. Of a newer format
 // only `format` is read.

@@ -80,13 +80,13 @@ Status DiscardData(const std::string& directory, rocksdb::Env* env) {
 }
 
 Status CheckFormat(const std::string& directory, uint64_t found) {
-  if (found == StoreDb::kFormatVersion) {
+  if (found == kFormatFirst || found == kFormatOwnLog) {
     return absl::OkStatus();
   }
-  return MakeError(
-      StatusCode::kFailedPrecondition,
-      "format version of data directory " + directory + " is " + std::to_string(found) +
-          ", allowed: " + std::to_string(StoreDb::kFormatVersion) + "; nothing was changed");
+  return MakeError(StatusCode::kFailedPrecondition,
+                   "format version of data directory " + directory + " is " +
+                       std::to_string(found) + ", allowed: " + std::to_string(kFormatFirst) + ", " +
+                       std::to_string(kFormatOwnLog) + "; nothing was changed");
 }
 
 // Whether writes may be missing that were acknowledged: see the class comment.
@@ -269,8 +269,7 @@ StatusOr<std::unique_ptr<StoreDb>> StoreDb::Open(const StoreDbOptions& options, 
                  options.directory);
     VSWAP_RETURN_IF_ERROR(store->BeginLogAnew(random));
   }
-  VSWAP_RETURN_IF_ERROR(WriteDirectoryState(
-      options.directory, {kFormatVersion, store->boot_id_, options.sync_log, false}));
+  VSWAP_RETURN_IF_ERROR(store->WriteState(/*clean=*/false));
   if (store->incarnation_ == 0) {
     VSWAP_RETURN_IF_ERROR(store->MakeIncarnation(random));
   }
@@ -371,8 +370,13 @@ Status StoreDb::Close() {
   meta_.reset();
   VSWAP_RETURN_IF_ERROR(FromRocksdb(db_->Close(), "closing " + options_.directory));
   db_.reset();
-  return WriteDirectoryState(options_.directory,
-                             {kFormatVersion, boot_id_, options_.sync_log, true});
+  return WriteState(/*clean=*/true);
+}
+
+Status StoreDb::WriteState(bool clean) {
+  const bool own_log = log_incarnation_ != 0 && log_incarnation_ != incarnation_;
+  return WriteDirectoryState(options_.directory, {own_log ? kFormatOwnLog : kFormatFirst, boot_id_,
+                                                  options_.sync_log, clean});
 }
 
 uint64_t StoreDb::PageBytesInUse() {

@@ -49,7 +49,6 @@ struct StoreDbOptions {
 // Destruction without Close leaves what kill -9 would leave.
 class StoreDb {
  public:
-  static constexpr uint64_t kFormatVersion = 1;
   static constexpr uint64_t kWriteBufferBytesMax = uint64_t{64} << 20;
 
   // INVALID_ARGUMENT: bad options. PERMISSION_DENIED, RESOURCE_EXHAUSTED (disk full): the
@@ -93,6 +92,7 @@ class StoreDb {
   Status ReadIncarnations();  // those stay 0 that are not there yet
   Status MakeIncarnation(Random& random);
   Status BeginLogAnew(Random& random);
+  Status WriteState(bool clean);
 
   StoreDbOptions options_;
   std::string boot_id_;

@@ -90,15 +90,16 @@ TEST_F(StoreDbTest, DataAndIncarnationOutliveACleanStop) {
 
 TEST_F(StoreDbTest, AnotherFormatVersionIsRefusedAndNothingChanged) {
   Use(true);
-  Spit(options_.directory + "/" + kStateFileName, "vswap-store\nformat 2\nfuture 1\n");
+  Spit(options_.directory + "/" + kStateFileName, "vswap-store\nformat 3\nfuture 1\n");
   const auto before = Snapshot(options_.directory);
-  ExpectRefused(StatusCode::kFailedPrecondition, {"format version", "is 2", "allowed: 1"});
+  ExpectRefused(StatusCode::kFailedPrecondition, {"format version", "is 3", "allowed: 1, 2"});
   EXPECT_EQ(Snapshot(options_.directory), before);
 }
 
 TEST_F(StoreDbTest, ADamagedStateFileIsDataLoss) {
   Use(true);
-  for (const std::string text : {"", "vswap-store\nformat 1\n", "nonsense"}) {
+  for (const std::string text :
+       {"", "vswap-store\nformat 1\n", "vswap-store\nformat 2\n", "nonsense"}) {
     Spit(options_.directory + "/" + kStateFileName, text);
     ExpectRefused(StatusCode::kDataLoss, {kStateFileName, "damaged"});
   }
@@ -164,6 +165,7 @@ TEST_F(StoreDbTest, WhereOthersHaveTheLogItCountsAsGoneAndPagesAreKept) {
     log = (*store)->log_incarnation();
     EXPECT_NE(log, incarnation);
     EXPECT_NE(log, 0u);
+    EXPECT_EQ((*ReadDirectoryState(options_.directory))->value().format, kFormatOwnLog);
   }
   {  // a kill of the process, which loses nothing
     const auto store = Open();
@@ -184,6 +186,7 @@ TEST_F(StoreDbTest, TheLogIsAsOldAsTheDataWhereNothingWasLost) {
   const auto store = Open();
   ASSERT_TRUE(store.ok()) << store.status();
   EXPECT_EQ((*store)->log_incarnation(), incarnation);
+  EXPECT_EQ((*ReadDirectoryState(options_.directory))->value().format, kFormatFirst);
 }
 
 TEST_F(StoreDbTest, DiscardDataWaitsForTheProcessThatHasItOpen) {
