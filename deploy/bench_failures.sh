@@ -90,7 +90,7 @@ END
 }
 start_cluster() {
   work=$(mktemp -d)
-  cluster up --frontends 2 --compressors 3 --stores 3 --memory-max 1GiB --shards 64 > /dev/null
+  cluster up --frontends 2 --compressors 3 --stores 3 --memory-max 1GiB > /dev/null
   # shellcheck source=/dev/null
   source "$work/cluster/cluster.env"
   nbdkit -f -P "$work/nbd.pid" -U "$work/nbd.sock" "$bin/nbdkit-vswap-plugin.so" frontend="$VSWAP_FRONTENDS" \

@@ -34,7 +34,7 @@ command=${1:-}
 [[ $# -gt 0 ]] && shift
 dir=
 target=
-frontends=2 compressors=2 stores=2 etcd_members=1 shards=64 replicas=2 memory_max=64MiB capacity_pages=262144
+frontends=2 compressors=2 stores=2 etcd_members=1 shards=256 replicas=2 memory_max=64MiB capacity_pages=262144
 netns=no
 while [[ $# -gt 0 ]]; do
   case $1 in

@@ -10,7 +10,7 @@ namespace vswap {
 
 struct FrontEndRoleOptions {
   MemberOptions member;
-  FrontEndOptions front_end;
+  FrontEndOptions front_end{.shards = 256};
   // Of a new cluster: stores, on different machines, that keep each shard's table log.
   uint64_t log_replicas = 2;
   // Of a new cluster: copies of each page of the tier, on different machines.

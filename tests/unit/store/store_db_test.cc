@@ -165,7 +165,7 @@ TEST_F(StoreDbTest, WhereOthersHaveTheLogItCountsAsGoneAndPagesAreKept) {
     log = (*store)->log_incarnation();
     EXPECT_NE(log, incarnation);
     EXPECT_NE(log, 0u);
-    EXPECT_EQ((*ReadDirectoryState(options_.directory))->value().format, kFormatOwnLog);
+    EXPECT_EQ(ReadDirectoryState(options_.directory)->value().format, kFormatOwnLog);
   }
   {  // a kill of the process, which loses nothing
     const auto store = Open();
@@ -186,7 +186,7 @@ TEST_F(StoreDbTest, TheLogIsAsOldAsTheDataWhereNothingWasLost) {
   const auto store = Open();
   ASSERT_TRUE(store.ok()) << store.status();
   EXPECT_EQ((*store)->log_incarnation(), incarnation);
-  EXPECT_EQ((*ReadDirectoryState(options_.directory))->value().format, kFormatFirst);
+  EXPECT_EQ(ReadDirectoryState(options_.directory)->value().format, kFormatFirst);
 }
 
 TEST_F(StoreDbTest, DiscardDataWaitsForTheProcessThatHasItOpen) {
