@@ -124,6 +124,7 @@ std::string NodesAsJson(const v1::GetClusterResponse& cluster) {
                     {"zone", node.zone()},
                     {"address", node.address()},
                     {"incarnation", node.incarnation()},
+                    {"log_incarnation", LogIncarnation(node)},
                     {"pages", status == nullptr ? Json() : Json(status->pages())},
                     {"fill", status == nullptr ? Json() : Json(FillOf(*status))},
                     {"log_replicas", LogReplicasOn(cluster, node.node())}});
