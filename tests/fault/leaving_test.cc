@@ -168,61 +168,76 @@ TEST_F(LeavingFullStores, ADrainWithoutRoomElsewhereSaysSoAndKeepsEverything) {
 class LeavingOneByOne : public Leaving {
  protected:
   static constexpr uint64_t kStripes = 16;  // of all shards
-  static constexpr uint32_t kStripeText = 400;
-  static constexpr uint32_t kStripeNoise = 200;
+  static constexpr uint64_t kStripeText = 400;
+  static constexpr uint64_t kStripeNoise = 200;
+  static constexpr uint64_t kSlots = kStripes * (kStripeText + kStripeNoise);
+  static constexpr uint64_t kStride = 7919;  // prime
 
   LeavingOneByOne() : Leaving("--compressors 3") {}
 
-  // Slots with pages and without, until the node's drain is done; nothing is lost or wrong in
-  // between. Returns how many pages are stored to the end, of `stored` before.
-  uint64_t LoadUntilDone(KnownPages& pages, const std::string& node, uint64_t stored) {
-    const uint64_t before = rounds_;
-    EXPECT_TRUE(PollUntil([&] {
-      const Offset stripe = rounds_ % kStripes * kStripePages;
-      pages.Store({stripe, kStripeText / 2}, Kind::kText);
-      stored += pages.Store({kStripePages * kStripes + rounds_ * 100, 100}, Kind::kText);
-      ExpectAllRight(pages, stored);
-      ++rounds_;
-      return HasFailure() || Drain(node)["state"] == "done";
-    })) << Drain(node);
-    EXPECT_GT(rounds_ - before, 3u) << "the drain was not under load";
+  static uint64_t Fill(KnownPages& pages) {
+    uint64_t stored = 0;
+    for (uint64_t stripe = 0; stripe < kStripes; ++stripe) {
+      const Offset begin = stripe * kStripePages;
+      stored += pages.Store({begin, kStripeText}, Kind::kText);
+      stored += pages.Store({begin + kStripeText, kStripeNoise}, Kind::kNoise);
+    }
     return stored;
   }
+  // One page at a time, all over the space: so some are being moved just then.
+  void Overwrite(KnownPages& pages, const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      const uint64_t slot = next_++ * kStride % kSlots;
+      const uint64_t page = slot / kStripes;
+      pages.Store({slot % kStripes * kStripePages + page, 1},
+                  page < kStripeText ? Kind::kText : Kind::kNoise);
+    }
+  }
+  // Until the node's drain is done: `changed` is overwritten, and `kept` loaded again and again.
+  void LoadUntilDone(KnownPages& kept, KnownPages& changed, const std::string& node) {
+    uint64_t rounds = 0;
+    {
+      const std::jthread thread([&](const std::stop_token& stop) { Overwrite(changed, stop); });
+      EXPECT_TRUE(PollUntil([&] {
+        ExpectAllRight(kept, kSlots);
+        ++rounds;
+        return HasFailure() || Drain(node)["state"] == "done";
+      })) << Drain(node);
+    }
+    EXPECT_GT(rounds, 3u) << "the drain was not under load";
+    ExpectAllRight(changed, kSlots);
+    EXPECT_EQ(PagesOn(node), 0u);
+  }
 
-  uint64_t rounds_ = 0;  // of load
+  uint64_t next_ = 0;
 };
 
 // A compressor under load; then a store, while the front-end dies that moves half of it.
 TEST_F(LeavingOneByOne, NodesAreEmptiedUnderLoadAlsoWhenAFrontEndDies) {
   ASSERT_TRUE(cluster_.up());
-  KnownPages pages(cluster_.frontends(), "a");
-  uint64_t stored = 0;
-  for (uint64_t stripe = 0; stripe < kStripes; ++stripe) {
-    const Offset begin = stripe * kStripePages;
-    stored += pages.Store({begin, kStripeText}, Kind::kText);
-    stored += pages.Store({begin + kStripeText, kStripeNoise}, Kind::kNoise);
-  }
-  ASSERT_EQ(stored, kStripes * (kStripeText + kStripeNoise));
-  ASSERT_GT(PagesOn("compressor-1"), 2000u);
-  cluster_.Control("drain compressor-1 --pages-per-second 1000");
-  stored = LoadUntilDone(pages, "compressor-1", stored);
-  EXPECT_EQ(PagesOn("compressor-1"), 0u);
+  KnownPages kept(cluster_.frontends(), "a");
+  KnownPages changed(cluster_.frontends(), "b");
+  ASSERT_EQ(Fill(kept) + Fill(changed), 2 * kSlots);
+  ASSERT_GT(PagesOn("compressor-1"), 4000u);
+  cluster_.Control("drain compressor-1 --pages-per-second 2000");
+  LoadUntilDone(kept, changed, "compressor-1");
   cluster_.Destroy("compressor/1");
-  ExpectAllRight(pages, stored);
+  ExpectAllRight(kept, kSlots);
+  ExpectAllRight(changed, kSlots);
 
   const uint64_t held = PagesOn("store-1");
-  ASSERT_GT(held, 1000u);
-  cluster_.Control("drain store-1 --pages-per-second 250");
+  ASSERT_GT(held, 2000u);
+  cluster_.Control("drain store-1 --pages-per-second 500");
   EXPECT_TRUE(PollUntil([&] { return PagesLeft() < held; })) << Drain();
   cluster_.Kill("frontend/2");
   // Far from done, also where the other one has moved nothing yet.
   EXPECT_GT(PagesLeft(), held * 3 / 4);
   EXPECT_EQ(Drain()["state"], "running");
-  stored = LoadUntilDone(pages, "store-1", stored);
-  EXPECT_EQ(PagesOn("store-1"), 0u);
+  LoadUntilDone(kept, changed, "store-1");
   EXPECT_EQ(Node("store-1")["log_replicas"], 0);
   cluster_.Destroy("store/1");
-  ExpectAllRight(pages, stored);
+  ExpectAllRight(kept, kSlots);
+  ExpectAllRight(changed, kSlots);
 }
 
 }  // namespace
