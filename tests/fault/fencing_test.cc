@@ -60,15 +60,18 @@ class Line {
       ADD_FAILURE() << waiting_.size() << " requests are not answered";
       return "";
     }
-    return waiting_[answer->id()];
+    const auto answered = waiting_.extract(answer->id());
+    EXPECT_FALSE(answered.empty()) << "an answer to nothing: " << answer->id();
+    return answered.empty() ? "" : answered.mapped();
   }
-  // Sent and answered well.
-  v1::ExchangeResponse Call(const v1::ExchangeRequest& request, const std::string& what) {
+  // A store that is acknowledged, page by page.
+  void Store(const v1::ExchangeRequest& request, const std::string& what) {
     v1::ExchangeResponse answer;
     Send(request, what);
     Receive(&answer);
-    EXPECT_FALSE(answer.has_error()) << what << ": " << answer.error().message();
-    return answer;
+    const auto pages = static_cast<size_t>(request.store().lengths_size());
+    EXPECT_EQ(answer.store().codes(), std::string(pages, char{v1::PAGE_CODE_OK}))
+        << what << ": " << answer.error().message();
   }
   v1::ShardMap Map() {
     v1::GetShardMapResponse response;
@@ -249,7 +252,7 @@ class SharedSpace {
       const Stripe stripe(client_, offset);
       const std::string owner = OwnerIn(client_.open().shard_map(), stripe.shard());
       if (stripes_[owner].size() < kStripesEach) {
-        line(owner).Call(stripe.StoreFirst(), "first store");
+        line(owner).Store(stripe.StoreFirst(), "first store");
         stripes_[owner].push_back(stripe);
       }
     }
@@ -313,7 +316,7 @@ TEST_F(Fencing, FrontEndsThatWereStoppedTellNothingOld) {
   space.client().UseMap(heir.Map());
   for (const auto& [owner, of_owner] : stripes) {
     for (const Stripe& stripe : of_owner) {
-      heir.Call(stripe.Overwrite(), "overwriting");
+      heir.Store(stripe.Overwrite(), "overwriting");
     }
   }
   for (const auto& [owner, requests] : asked) {
