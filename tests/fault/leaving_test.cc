@@ -19,9 +19,8 @@ using Kind = KnownPages::Kind;
 
 class Leaving : public testing::Test {
  protected:
-  explicit Leaving(int capacity_pages = 65536)
-      : cluster_("--compressors 2 --stores 3 --shards 8 --capacity-pages " +
-                 std::to_string(capacity_pages)) {}
+  explicit Leaving(const std::string& flags = "--compressors 2 --capacity-pages 65536")
+      : cluster_("--stores 3 --shards 8 " + flags) {}
 
   // Of `command --output json`, the object in which `key` is `value`; null: there is none.
   Json Find(const std::string& command, const char* key, const std::string& value) const {
@@ -43,7 +42,9 @@ class Leaving : public testing::Test {
     }));
     return pages.is_null() ? 0 : pages.get<uint64_t>();
   }
-  Json Drain() const { return Find("jobs", "job", "drain store-1"); }
+  Json Drain(const std::string& node = "store-1") const {
+    return Find("jobs", "job", "drain " + node);
+  }
   uint64_t PagesLeft() const { return Drain()["pages_left"]; }
   int Try(const std::string& command, std::string* output) const {
     int status = 0;
@@ -51,9 +52,12 @@ class Leaving : public testing::Test {
     return status;
   }
   void ExpectAllRight(KnownPages& pages, uint64_t count) {
-    const KnownPages::Found found = pages.LoadAll()[Kind::kNoise];
-    EXPECT_EQ(found.right, count);
-    EXPECT_EQ(found.lost + found.wrong, 0u);
+    uint64_t right = 0;
+    for (const auto& [kind, found] : pages.LoadAll()) {
+      right += found.right;
+      EXPECT_EQ(found.lost + found.wrong, 0u);
+    }
+    EXPECT_EQ(right, count);
   }
 
   LocalCluster cluster_;
@@ -138,7 +142,7 @@ TEST_F(Leaving, ANodeIsForgottenOnceNothingIsOnItAndWelcomeWhenItComesBack) {
 
 class LeavingFullStores : public Leaving {
  protected:
-  LeavingFullStores() : Leaving(1500) {}
+  LeavingFullStores() : Leaving("--compressors 2 --capacity-pages 1500") {}
 };
 
 TEST_F(LeavingFullStores, ADrainWithoutRoomElsewhereSaysSoAndKeepsEverything) {
@@ -159,6 +163,81 @@ TEST_F(LeavingFullStores, ADrainWithoutRoomElsewhereSaysSoAndKeepsEverything) {
   ExpectAllRight(pages, stored);
   cluster_.Control("drain store-1 --cancel");
   ExpectAllRight(pages, stored);
+}
+
+class LeavingOneByOne : public Leaving {
+ protected:
+  static constexpr uint64_t kStripes = 16;  // of all shards
+  static constexpr uint64_t kStripeText = 400;
+  static constexpr uint64_t kStripeNoise = 200;
+  static constexpr uint64_t kSlots = kStripes * (kStripeText + kStripeNoise);
+  static constexpr uint64_t kStride = 7919;  // prime
+
+  LeavingOneByOne() : Leaving("--compressors 3") {}
+
+  static uint64_t Fill(KnownPages& pages) {
+    uint64_t stored = 0;
+    for (uint64_t stripe = 0; stripe < kStripes; ++stripe) {
+      const Offset begin = stripe * kStripePages;
+      stored += pages.Store({begin, kStripeText}, Kind::kText);
+      stored += pages.Store({begin + kStripeText, kStripeNoise}, Kind::kNoise);
+    }
+    return stored;
+  }
+  // One page at a time, all over the space: so some are being moved just then.
+  void Overwrite(KnownPages& pages, const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      const uint64_t slot = next_++ * kStride % kSlots;
+      const uint64_t page = slot / kStripes;
+      pages.Store({slot % kStripes * kStripePages + page, 1},
+                  page < kStripeText ? Kind::kText : Kind::kNoise);
+    }
+  }
+  // Until the node's drain is done: `changed` is overwritten, and `kept` loaded again and again.
+  void LoadUntilDone(KnownPages& kept, KnownPages& changed, const std::string& node) {
+    uint64_t rounds = 0;
+    {
+      const std::jthread thread([&](const std::stop_token& stop) { Overwrite(changed, stop); });
+      EXPECT_TRUE(PollUntil([&] {
+        ExpectAllRight(kept, kSlots);
+        ++rounds;
+        return HasFailure() || Drain(node)["state"] == "done";
+      })) << Drain(node);
+    }
+    EXPECT_GT(rounds, 3u) << "the drain was not under load";
+    ExpectAllRight(changed, kSlots);
+    EXPECT_EQ(PagesOn(node), 0u);
+  }
+
+  uint64_t next_ = 0;
+};
+
+// A compressor under load; then a store, while the front-end dies that moves half of it.
+TEST_F(LeavingOneByOne, NodesAreEmptiedUnderLoadAlsoWhenAFrontEndDies) {
+  ASSERT_TRUE(cluster_.up());
+  KnownPages kept(cluster_.frontends(), "a");
+  KnownPages changed(cluster_.frontends(), "b");
+  ASSERT_EQ(Fill(kept) + Fill(changed), 2 * kSlots);
+  ASSERT_GT(PagesOn("compressor-1"), 4000u);
+  cluster_.Control("drain compressor-1 --pages-per-second 2000");
+  LoadUntilDone(kept, changed, "compressor-1");
+  cluster_.Destroy("compressor/1");
+  ExpectAllRight(kept, kSlots);
+  ExpectAllRight(changed, kSlots);
+
+  const uint64_t held = PagesOn("store-1");
+  ASSERT_GT(held, 2000u);
+  cluster_.Control("drain store-1 --pages-per-second 500");
+  EXPECT_TRUE(PollUntil([&] { return PagesLeft() < held; })) << Drain();
+  cluster_.Kill("frontend/2");
+  // Far from done, also where the other one has moved nothing yet.
+  EXPECT_GT(PagesLeft(), held * 3 / 4);
+  EXPECT_EQ(Drain()["state"], "running");
+  LoadUntilDone(kept, changed, "store-1");
+  EXPECT_EQ(Node("store-1")["log_replicas"], 0);
+  cluster_.Destroy("store/1");
+  ExpectAllRight(kept, kSlots);
+  ExpectAllRight(changed, kSlots);
 }
 
 }  // namespace

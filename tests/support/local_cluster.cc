@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 
 namespace vswap {
 namespace {
@@ -19,6 +20,12 @@ std::string FileNameOf(std::string process) {
   return process;
 }
 
+// Of the test, or after the last one of its suite.
+bool HasFailed() {
+  const testing::UnitTest& all = *testing::UnitTest::GetInstance();
+  return testing::Test::HasFailure() || (all.current_test_info() == nullptr && all.Failed());
+}
+
 }  // namespace
 
 LocalCluster::LocalCluster(const std::string& flags) : dir_(directory_.path() + "/cluster") {
@@ -27,7 +34,7 @@ LocalCluster::LocalCluster(const std::string& flags) : dir_(directory_.path() + 
 }
 
 LocalCluster::~LocalCluster() {
-  if (testing::Test::HasFailure()) {
+  if (HasFailed()) {
     std::printf("%s\n", Output("tail -n 8 " + dir_ + "/*.log").c_str());
   }
   Run("down", "");
@@ -46,6 +53,18 @@ std::string LocalCluster::Environment(const std::string& name) const {
     }
   }
   return "";
+}
+
+void LocalCluster::SetEtcd(const std::string& process, const std::string& address) {
+  const std::string path = dir_ + "/" + FileNameOf(process) + ".cmd";
+  std::ifstream in(path);
+  std::string command((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  const std::string flag = "--etcd ";
+  const size_t begin = command.find(flag);
+  ASSERT_NE(begin, std::string::npos) << command;
+  const size_t value = begin + flag.size();
+  command.replace(value, command.find(' ', value) - value, address);
+  std::ofstream(path) << command;
 }
 
 bool LocalCluster::FullyRedundant() const { return Status().ends_with("\nredundancy: full\n"); }

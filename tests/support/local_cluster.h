@@ -34,6 +34,10 @@ class LocalCluster {
   // A line a process, and how redundant all is.
   std::string Status() const;
   void Restart(const std::string& process) { Run("restart", process); }
+  // Where the process, of any role but etcd, looks for etcd from its next start on: HOST:PORT.
+  void SetEtcd(const std::string& process, const std::string& address);
+  // A word of cluster.env; empty where it is not there.
+  std::string Environment(const std::string& name) const;
   // What vswapctl prints, asked of the first front-end.
   std::string Control(const std::string& arguments) const;
   // Of its latest start.
@@ -54,7 +58,6 @@ class LocalCluster {
  private:
   void Run(const std::string& command, const std::string& arguments);
   std::string Output(const std::string& line) const;
-  std::string Environment(const std::string& name) const;
   // HOST:PORT of its metrics; empty while it is starting.
   std::string MetricsAddress(const std::string& process) const;
 

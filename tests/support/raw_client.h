@@ -28,6 +28,8 @@ class RawClient {
 
   const grpc::Status& open_status() const { return status_; }
   const v1::OpenResponse& open() const { return open_; }
+  // Later requests name its epochs.
+  void UseMap(const v1::ShardMap& map) { *open_.mutable_shard_map() = map; }
   v1::FrontEndService::Stub& stub() { return *stub_; }
   const std::shared_ptr<grpc::Channel>& channel() { return channel_; }
 
