@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "services/frontend/context.h"
@@ -41,6 +42,7 @@ class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
     bool changing = false;
     bool degraded = false;  // full replicas: too few are heard, or two are on one machine
     std::map<TableLog*, std::pair<Sequence, int>> silent;  // the write it keeps waiting, looks
+    NodeId refused = 0;  // the last one that is heard and let a write wait for too long
   };
   struct Change {
     v1::ShardRecord record;
@@ -48,6 +50,10 @@ class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
     bool adds = false;                 // a replica that is to be filled
   };
   static Change Without(const Kept& kept, int replica, TableLog* log);
+  // A store for one more replica: one that refuses writes, as its disk is full or damaged, only
+  // where there is no other. It is heard all the time.
+  static std::optional<LogNodes::Store> ChooseFor(const Kept& kept,
+                                                  const std::vector<LogNodes::Store>& stores);
   // Null: another object is kept under its number, or none.
   Kept* Find(const Shard& shard) REQUIRES(mutex_);
   // `filled_now`: shards with a replica that is being filled.
