@@ -64,7 +64,8 @@ void DeclareStore(Settings& settings, StoreOptions& options) {
   settings.Flag("sync-log", options.sync_log,
                 "sync every write of the table log: survives a loss of power, slower");
   settings.Flag("discard-data", options.discard_data,
-                "start empty where the machine went down without a clean stop");
+                "start empty after the machine went down under it without sync-log; does nothing "
+                "once the data-dir was opened since");
 }
 
 void DeclareThreads(Settings& settings, uint64_t& threads) {

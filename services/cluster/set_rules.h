@@ -26,8 +26,9 @@ inline uint64_t LogIncarnation(const v1::NodeRecord& node) {
 uint32_t NextSetNumber(const std::vector<v1::SetRecord>& sets);
 
 // The set that is to be made next for the node: of `copies` nodes of its tier on different
-// machines, if possible in other zones, and in few sets so far. Empty: it is in `enough` already,
-// or there are no others for it. Few sets make the loss of several nodes at once less likely to hit
+// machines, if possible in other zones, and in few sets so far; of fewer, but more than one, where
+// there are not so many and it is in none yet. Empty: it is in `enough` already, or there are no
+// others for it. Few sets make the loss of several nodes at once less likely to hit
 // all copies of something (copysets).
 //
 // `nodes`: those that may keep new pages, as they are registered now. A set with any other node or

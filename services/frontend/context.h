@@ -61,6 +61,7 @@ struct FrontEndCounters {
   std::atomic<uint64_t> shards_lost{0};  // another front-end owns them
   std::atomic<uint64_t> shards_given_up{0};
   std::atomic<uint64_t> shards_released{0};
+  std::atomic<uint64_t> logs_begun_anew{0};  // from memory: every store of the log had lost it
   std::atomic<uint64_t> log_replicas_added{0};
   std::atomic<uint64_t> log_replicas_removed{0};
 };

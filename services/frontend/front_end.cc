@@ -371,7 +371,13 @@ void FrontEnd::NoteStart(NodeId node, Duration ago) {
 }
 
 void FrontEnd::CompareWith(NodeId node) {
-  ++counters_.node_starts;
+  {
+    MutexLock lock(mutex_);
+    if (const Placement::Member* const member = placement_.Find(node)) {
+      member->started = counters_.node_starts + 1;  // first: see RepairIfStarted
+    }
+    ++counters_.node_starts;
+  }
   NoteStart(node, Duration());
   CompareLater(node, Comparison::Kind::kListed);
   CompareLater(node, Comparison::Kind::kRead);
@@ -447,7 +453,7 @@ void FrontEnd::Leave(std::function<void(Status)> done) { ownership_->Stop(std::m
 bool FrontEnd::Idle() const {
   const auto shards = shards_.All();
   return std::ranges::all_of(shards, [](const auto& shard) { return shard->Idle(); }) &&
-         releaser_.Idle();
+         releaser_.Idle() && (ownership_ == nullptr || ownership_->shards_without_log() == 0);
 }
 
 void FrontEnd::Learn(const v1::SpaceRecord& record) {

@@ -115,6 +115,9 @@ constexpr CounterRow kCounters[] = {
      &FrontEndCounters::shards_lost},
     {"vswap_log_replicas_added_total", "Replicas of table logs that were begun to be filled.",
      nullptr, nullptr, &FrontEndCounters::log_replicas_added},
+    {"vswap_logs_begun_anew_total",
+     "Table logs that every store had lost, written anew from memory.", nullptr, nullptr,
+     &FrontEndCounters::logs_begun_anew},
     {"vswap_log_replicas_removed_total", "Replicas of table logs given up: silent, or destroyed.",
      nullptr, nullptr, &FrontEndCounters::log_replicas_removed},
 };

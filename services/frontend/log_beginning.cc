@@ -9,24 +9,15 @@
 namespace vswap {
 namespace {
 
-class BeginningJob : public std::enable_shared_from_this<BeginningJob> {
+class NewLogJob : public std::enable_shared_from_this<NewLogJob> {
  public:
-  BeginningJob(const TakingContext& context, ShardId id, OwnedShard owned,
-               Callback<OwnedShard> done)
-      : context_(context), id_(id), owned_(std::move(owned)), done_(std::move(done)) {}
+  NewLogJob(v1::ShardRecord record, Callback<v1::ShardRecord> done)
+      : record_(std::move(record)), done_(std::move(done)) {}
 
-  void Start() {
-    context_.tokens([self = shared_from_this()](const StatusOr<std::vector<TokenRecord>>& tokens) {
-      tokens.ok() ? self->BeginAll(*tokens) : self->done_(tokens.status());
-    });
-  }
-
- private:
-  void BeginAll(const std::vector<TokenRecord>& tokens) {
-    MakeWrites(tokens);
-    v1::ShardRecord placed = owned_.record;
-    const std::vector<LogNodes::Store> stores = context_.logs.Stores();
-    PlaceNewLog(stores, context_.log_replicas, id_, placed);
+  void Start(const TakingContext& context, ShardId id, const std::function<LogPieces()>& pieces) {
+    v1::ShardRecord placed = record_;
+    const std::vector<LogNodes::Store> stores = context.logs.Stores();
+    PlaceNewLog(stores, context.log_replicas, id, placed);
     if (placed.replicas_size() == 0) {
       return done_(MakeError(StatusCode::kUnavailable, "there is no store for the table log"));
     }
@@ -35,85 +26,120 @@ class BeginningJob : public std::enable_shared_from_this<BeginningJob> {
       missing_ = placed.replicas_size();
     }
     for (const v1::LogReplica& replica : placed.replicas()) {
-      Send(replica, FindLogStore(stores, replica)->log, 0);
+      Send(replica, FindLogStore(stores, replica)->log, pieces());
     }
   }
 
-  // The first one takes away what was there.
-  void MakeWrites(const std::vector<TokenRecord>& tokens) {
-    for (size_t begin = 0; begin == 0 || begin < tokens.size(); begin += kLogWriteSlotsMax) {
-      const size_t end = std::min(tokens.size(), begin + kLogWriteSlotsMax);
-      LogWrite& write = writes_.emplace_back();
-      write.shard = id_;
-      write.epoch = owned_.record.epoch();
-      write.sequence = writes_.size();
-      write.begins = begin == 0;
-      write.versions_reserved = owned_.record.times_given_up() * kVersionsPerLog;
-      write.tokens.assign(tokens.begin() + static_cast<ptrdiff_t>(begin),
-                          tokens.begin() + static_cast<ptrdiff_t>(end));
-    }
-  }
-
-  void Send(const v1::LogReplica& replica, TableLog* log, size_t next) {
-    if (next == writes_.size()) {
+ private:
+  void Send(const v1::LogReplica& replica, TableLog* log, const LogPieces& pieces) {
+    std::optional<LogWrite> next = pieces();
+    if (!next) {
       return OnReplica(replica, Status());
     }
-    log->Write(writes_[next],
-               [self = shared_from_this(), replica, log, next](const StatusOr<bool>& written) {
-                 written.ok() ? self->Send(replica, log, next + 1)
-                              : self->OnReplica(replica, written.status());
-               });
+    log->Write(*std::move(next), [self = shared_from_this(), replica, log,
+                                  pieces](const StatusOr<bool>& written) {
+      written.ok() ? self->Send(replica, log, pieces) : self->OnReplica(replica, written.status());
+    });
   }
 
   void OnReplica(const v1::LogReplica& replica, const Status& status) {
-    v1::ShardRecord record;
     Status failure;
     {
       MutexLock lock(mutex_);
       if (status.ok()) {
-        begun_.push_back(replica);
+        *record_.add_replicas() = replica;
       } else {
         failure_ = status;
       }
       if (--missing_ != 0) {
         return;
       }
-      record = owned_.record;
-      record.mutable_replicas()->Assign(begun_.begin(), begun_.end());
       failure = failure_;
     }
-    if (record.replicas_size() == 0) {
-      return done_(failure);
-    }
-    const std::string key = ShardKey(id_);
-    context_.coordinator.Commit(
-        {{{key, owned_.revision}}, {{key, record.SerializeAsString()}}, {}},
-        [self = shared_from_this(), record](const StatusOr<TransactionReply>& reply) {
-          if (!reply.ok() || !reply->succeeded) {
-            return self->done_(reply.ok() ? MakeError(StatusCode::kAborted,
-                                                      "another front-end took the shard meanwhile")
-                                          : reply.status());
-          }
-          self->done_(OwnedShard{nullptr, record, reply->revision});
-        });
+    record_.replicas_size() == 0 ? done_(failure) : done_(record_);
   }
 
-  const TakingContext context_;
-  const ShardId id_;
-  const OwnedShard owned_;
-  const Callback<OwnedShard> done_;
-  std::vector<LogWrite> writes_;  // fixed before the first is sent
+  v1::ShardRecord record_;  // under the mutex until the last has answered
+  const Callback<v1::ShardRecord> done_;
   Mutex mutex_;
   int missing_ GUARDED_BY(mutex_) = 0;
-  std::vector<v1::LogReplica> begun_ GUARDED_BY(mutex_);
   Status failure_ GUARDED_BY(mutex_);
 };
 
+std::vector<LogWrite> WritesOf(ShardId id, const v1::ShardRecord& record,
+                               const std::vector<TokenRecord>& tokens) {
+  std::vector<LogWrite> writes;
+  for (size_t begin = 0; begin == 0 || begin < tokens.size(); begin += kLogWriteSlotsMax) {
+    const size_t end = std::min(tokens.size(), begin + kLogWriteSlotsMax);
+    LogWrite& write = writes.emplace_back();
+    write.shard = id;
+    write.epoch = record.epoch();
+    write.sequence = writes.size();
+    write.begins = begin == 0;  // it takes away what was there
+    write.versions_reserved = record.times_given_up() * kVersionsPerLog;
+    write.tokens.assign(tokens.begin() + static_cast<ptrdiff_t>(begin),
+                        tokens.begin() + static_cast<ptrdiff_t>(end));
+  }
+  return writes;
+}
+
+LogPieces PiecesOf(std::shared_ptr<const std::vector<LogWrite>> writes) {
+  return [writes = std::move(writes), next = std::make_shared<size_t>(0)] {
+    return *next < writes->size() ? std::optional((*writes)[(*next)++]) : std::nullopt;
+  };
+}
+
+void Commit(const TakingContext& context, ShardId id, uint64_t revision,
+            const v1::ShardRecord& record, const Callback<OwnedShard>& done) {
+  const std::string key = ShardKey(id);
+  context.coordinator.Commit(
+      {{{key, revision}}, {{key, record.SerializeAsString()}}, {}},
+      [record, done](const StatusOr<TransactionReply>& reply) {
+        if (!reply.ok() || !reply->succeeded) {
+          return done(reply.ok() ? MakeError(StatusCode::kAborted,
+                                             "another front-end took the shard meanwhile")
+                                 : reply.status());
+        }
+        done(OwnedShard{nullptr, record, reply->revision});
+      });
+}
+
 }  // namespace
+
+void WriteNewLog(const TakingContext& context, ShardId id, v1::ShardRecord record,
+                 const std::function<LogPieces()>& pieces, Callback<v1::ShardRecord> done) {
+  std::make_shared<NewLogJob>(std::move(record), std::move(done))->Start(context, id, pieces);
+}
 
 void BeginLog(const TakingContext& context, ShardId id, OwnedShard owned,
               Callback<OwnedShard> done) {
-  std::make_shared<BeginningJob>(context, id, std::move(owned), std::move(done))->Start();
+  context.tokens([context, id, owned = std::move(owned),
+                  done](const StatusOr<std::vector<TokenRecord>>& tokens) {
+    if (!tokens.ok()) {
+      return done(tokens.status());
+    }
+    const auto writes =
+        std::make_shared<const std::vector<LogWrite>>(WritesOf(id, owned.record, *tokens));
+    WriteNewLog(
+        context, id, owned.record, [writes] { return PiecesOf(writes); },
+        [context, id, revision = owned.revision, done](const StatusOr<v1::ShardRecord>& record) {
+          record.ok() ? Commit(context, id, revision, *record, done) : done(record.status());
+        });
+  });
+}
+
+LogPieces PiecesOf(std::shared_ptr<const Shard> shard, Epoch epoch, Sequence first) {
+  struct State {
+    Shard::Filling filling;
+    Sequence sequence = 0;
+  };
+  return [shard = std::move(shard), epoch,
+          state = std::make_shared<State>(State{{}, first})]() -> std::optional<LogWrite> {
+    if (state->filling.begun && state->filling.empty()) {
+      return std::nullopt;
+    }
+    return shard->NextPiece(epoch, state->sequence++, state->filling);
+  };
 }
 
 }  // namespace vswap

@@ -1,16 +1,21 @@
 #include "services/frontend/log_keeper.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
 
+#include "services/frontend/log_beginning.h"
 #include "services/frontend/log_placement.h"
 
 namespace vswap {
 namespace {
 
 constexpr Duration kRetry = std::chrono::seconds(1);
+// More than the writes of a log that begins.
+constexpr Sequence kSequencesPerAttempt = Sequence{1} << 32;
 
 int FullIn(const v1::ShardRecord& record) {
   return static_cast<int>(std::ranges::count_if(
@@ -52,9 +57,10 @@ void LogKeeper::Remove(const Shard& shard) {
 }
 
 std::optional<OwnedShard> LogKeeper::Release(const Shard& shard) {
+  const std::vector<LogNodes::Store> stores = context_.logs.Stores();
   MutexLock lock(mutex_);
   Kept* const kept = Find(shard);
-  if (kept == nullptr || kept->changing) {
+  if (kept == nullptr || kept->changing || AllLogsGone(stores, kept->owned.record)) {
     return std::nullopt;
   }
   OwnedShard owned = std::move(kept->owned);
@@ -70,24 +76,36 @@ size_t LogKeeper::degraded() const {
   }));
 }
 
+size_t LogKeeper::without_log() const {
+  MutexLock lock(mutex_);
+  return static_cast<size_t>(
+      std::ranges::count_if(kept_, [](const auto& kept) { return kept.second.without_log; }));
+}
+
 void LogKeeper::Look() {
   const std::vector<LogNodes::Store> stores = context_.logs.Stores();
   std::vector<std::pair<OwnedShard, Change>> changes;
+  std::vector<OwnedShard> anew;
   std::vector<std::shared_ptr<Shard>> idle;
   {
     MutexLock lock(mutex_);
     auto filled_now = static_cast<size_t>(std::ranges::count_if(kept_, [](const auto& kept) {
-      const v1::ShardRecord& record = kept.second.owned.record;
-      return FullIn(record) < record.replicas_size();
+      const OwnedShard& owned = kept.second.owned;
+      return FullIn(owned.record) < owned.record.replicas_size() || owned.shard->failed();
     }));
     for (auto& [id, kept] : kept_) {
       if (WouldMissNothing(kept.owned, stores)) {
         idle.push_back(kept.owned.shard);
       }
+      std::optional<Change> change = FindChange(kept, stores, filled_now);
       if (kept.changing) {
         continue;
       }
-      if (std::optional<Change> change = FindChange(kept, stores, filled_now)) {
+      if (kept.without_log && filled_now < kFillingMax) {
+        ++filled_now;
+        kept.changing = true;
+        anew.push_back(kept.owned);
+      } else if (change && !kept.without_log) {
         filled_now += change->adds ? 1 : 0;
         kept.changing = true;
         changes.emplace_back(kept.owned, *std::move(change));
@@ -95,7 +113,13 @@ void LogKeeper::Look() {
     }
   }
   for (const auto& [owned, change] : changes) {
+    if (change.counter != nullptr) {
+      ++*change.counter;
+    }
     Make(owned, change);
+  }
+  for (const OwnedShard& owned : anew) {
+    BeginAnew(owned);
   }
   for (const auto& shard : idle) {
     shard->Barrier([](const Status&) {});
@@ -184,10 +208,12 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
   }
   const auto wanted = static_cast<int>(context_.log_replicas);
   kept.degraded = shares_machine || heard < wanted;
+  kept.without_log = AllLogsGone(stores, record);
   // The last full replica stays, whatever has become of it.
   if (lost && (heard > 0 || !record.replicas(lost->first).full())) {
-    ++counters_.log_replicas_removed;
-    return Without(kept, lost->first, lost->second);
+    Change without = Without(kept, lost->first, lost->second);
+    without.counter = &counters_.log_replicas_removed;
+    return without;
   }
   // One that falls silent now is no reason to let go of one that answers.
   if (leaving && steady >= wanted) {
@@ -207,8 +233,60 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
   replica->set_node(store->node);
   replica->set_incarnation(store->incarnation);
   add.then = [log = store->log](Shard& shard) { shard.AddReplica(log); };
-  ++counters_.log_replicas_added;
+  add.counter = &counters_.log_replicas_added;
   return add;
+}
+
+void LogKeeper::EndChange(const Shard& shard) {
+  MutexLock lock(mutex_);
+  if (Kept* const kept = Find(shard)) {
+    kept->changing = false;
+  }
+}
+
+// The coordinator is asked whether they are gone: what is known here of the stores may be older
+// than the record.
+void LogKeeper::BeginAnew(const OwnedShard& owned) {
+  context_.coordinator.List("nodes/", [self = shared_from_this(),
+                                       owned](const StatusOr<std::vector<KeyValue>>& nodes) {
+    const ShardId id = owned.shard->id();
+    if (!nodes.ok() || !CompareLogs(id, owned.record, *nodes, /*silent_too=*/false).ok()) {
+      return self->EndChange(*owned.shard);
+    }
+    spdlog::warn("shard {}: every store of its log has lost it: it begins anew from memory", id);
+    ++self->counters_.logs_begun_anew;
+    owned.shard->End();
+    self->WriteAnew(owned, 0);
+  });
+}
+
+// For as long as it takes: there is no way back.
+void LogKeeper::WriteAnew(const OwnedShard& owned, uint64_t attempt) {
+  {
+    MutexLock lock(mutex_);
+    if (Find(*owned.shard) == nullptr) {
+      return;  // another front-end's
+    }
+  }
+  Change change;
+  change.record = owned.record;
+  change.record.clear_replicas();
+  change.record.set_epoch(owned.record.epoch() + 1);
+  const auto pieces = [shard = owned.shard, epoch = change.record.epoch(),
+                       first = attempt * kSequencesPerAttempt + 1] {
+    return PiecesOf(shard, epoch, first);
+  };
+  WriteNewLog(context_, owned.shard->id(), change.record, pieces,
+              [self = shared_from_this(), owned, change,
+               attempt](const StatusOr<v1::ShardRecord>& record) mutable {
+                if (!record.ok()) {
+                  return self->context_.executor.PostAfter(
+                      kRetry, [self, owned, attempt] { self->WriteAnew(owned, attempt + 1); });
+                }
+                change.record = *record;
+                change.then = [](Shard&) {};
+                self->Make(owned, change);
+              });
 }
 
 void LogKeeper::Make(const OwnedShard& owned, const Change& change) {
@@ -254,8 +332,8 @@ void LogKeeper::OnChanged(Shard& shard, const Change& change, uint64_t revision)
   change.then(shard);
   MutexLock lock(mutex_);
   Kept* const kept = Find(shard);
-  if (kept == nullptr) {
-    return;
+  if (kept == nullptr || shard.failed()) {
+    return;  // it is dropped as soon as the new record is heard of
   }
   kept->changing = false;
   kept->owned.record = change.record;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,6 +17,11 @@ namespace vswap {
 // coordinator's record first; without the coordinator nothing changes, and a shard with a lost
 // replica waits.
 //
+// Where the stores of all full replicas have come back without them, this process has the only
+// table. The shard ends, so that nothing changes it any more; what counts in it is written to a new
+// log under the next epoch; the record names that log; and whoever the record gives the shard to
+// takes it, as any other (Ownership, TakeShard). What was under way was not acknowledged.
+//
 // Looks when it is told to. Thread-safe; what the context names outlives it, and callbacks hold it.
 class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
  public:
@@ -30,17 +36,21 @@ class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
   void Add(OwnedShard owned);
   // Forgets a shard that is lost.
   void Remove(const Shard& shard);
-  // Hands over what is known of a shard that is given up. Empty while its record is being changed.
+  // Hands over what is known of a shard that is given up. Empty while its record is being changed,
+  // or while only this process has it.
   std::optional<OwnedShard> Release(const Shard& shard);
   void Look();
   // Shards whose log has fewer full replicas than are wanted.
   size_t degraded() const;
+  // Of these, those whose full replicas are all gone.
+  size_t without_log() const;
 
  private:
   struct Kept {
     OwnedShard owned;
     bool changing = false;
-    bool degraded = false;  // full replicas: too few are heard, or two are on one machine
+    bool degraded = false;     // full replicas: too few are heard, or two are on one machine
+    bool without_log = false;  // they are all gone
     std::map<TableLog*, std::pair<Sequence, int>> silent;  // the write it keeps waiting, looks
     NodeId refused = 0;  // the last one that is heard and let a write wait for too long
   };
@@ -48,12 +58,16 @@ class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
     v1::ShardRecord record;
     std::function<void(Shard&)> then;  // once the record says so
     bool adds = false;                 // a replica that is to be filled
+    std::atomic<uint64_t>* counter = nullptr;
   };
   static Change Without(const Kept& kept, int replica, TableLog* log);
   // A store for one more replica: one that refuses writes, as its disk is full or damaged, only
   // where there is no other. It is heard all the time.
   static std::optional<LogNodes::Store> ChooseFor(const Kept& kept,
                                                   const std::vector<LogNodes::Store>& stores);
+  void EndChange(const Shard& shard);
+  void BeginAnew(const OwnedShard& owned);
+  void WriteAnew(const OwnedShard& owned, uint64_t attempt);
   // Null: another object is kept under its number, or none.
   Kept* Find(const Shard& shard) REQUIRES(mutex_);
   // `filled_now`: shards with a replica that is being filled.

@@ -207,7 +207,7 @@ class MoveJob : public std::enable_shared_from_this<MoveJob> {
                                                              std::vector<Retired> retired) {
           const size_t published = status.ok() ? retired.size() : 0;
           if (published > 0) {
-            RepairIfStarted(self->context_, batch->starts_before, self->Current().id(),
+            RepairIfStarted(self->context_, batch->starts_before, self->Current(),
                             RecordsOf(changes));
           }
           self->context_.counters.moved += published;

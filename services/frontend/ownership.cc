@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "services/cluster/registry.h"
-#include "services/cluster/set_rules.h"
+#include "services/frontend/log_placement.h"
 #include "services/frontend/shard_assignment.h"
 
 namespace vswap {
@@ -369,10 +369,14 @@ void Ownership::EndTaking(ShardId id, const Status& status) {
 }
 
 void Ownership::OnFenced(const std::shared_ptr<Shard>& shard, const Status& why) {
-  keeper_->Remove(*shard);
-  shards_.Remove(*shard);
+  Drop(*shard);
   ++counters_.shards_lost;
   spdlog::warn("shard {} is lost: {}", shard->id(), std::string(MessageOf(why)));
+}
+
+void Ownership::Drop(const Shard& shard) {
+  keeper_->Remove(shard);
+  shards_.Remove(shard);
 }
 
 void Ownership::GiveUpPages(ShardId id, bool silent_too,
@@ -440,30 +444,6 @@ void Ownership::CommitGivenUp(ShardId id, v1::ShardRecord record, SpaceId spaces
         ++self->counters_.shards_given_up;
         self->OnClaimed(id, {nullptr, record, reply->revision}, done);
       });
-}
-
-StatusOr<std::vector<Transaction::Compare>> Ownership::CompareLogs(
-    ShardId id, const v1::ShardRecord& record, const std::vector<KeyValue>& nodes,
-    bool silent_too) {
-  std::vector<Transaction::Compare> unchanged;
-  for (const v1::LogReplica& replica : record.replicas()) {
-    const std::string key = NumberedKey("nodes", replica.node());
-    const auto it = std::ranges::find(nodes, key, &KeyValue::key);
-    unchanged.push_back({key, it == nodes.end() ? 0 : it->revision});
-    v1::NodeRecord node;
-    if (silent_too || !replica.full() || it == nodes.end()) {
-      continue;
-    }
-    if (!node.ParseFromString(it->value)) {
-      return DamagedRecord(key);
-    }
-    if (LogIncarnation(node) == replica.incarnation()) {
-      return MakeError(StatusCode::kFailedPrecondition,
-                       "shard " + std::to_string(id) + " waits for " + node.name() +
-                           ", which has its log and may come back");
-    }
-  }
-  return unchanged;
 }
 
 Status Ownership::CheckGiveUp(ShardId id) {
@@ -695,6 +675,7 @@ void Ownership::ApplyShards(const std::vector<WatchEvent>& events) {
   }
   for (const auto& shard : lost) {
     shard->Fence(MakeError(ErrorReason::kStaleEpoch, "another front-end owns it"));
+    Drop(*shard);  // also one that had ended, since its log begins anew
   }
 }
 

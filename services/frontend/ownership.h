@@ -86,6 +86,8 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   bool among_others() const { return options_.membership.has_value(); }
   // Shards of this front-end whose log has fewer full replicas than are wanted.
   size_t shards_degraded() const { return keeper_->degraded(); }
+  // Of these, those that only this process has: see LogKeeper.
+  size_t shards_without_log() const { return keeper_->without_log(); }
   // Shards that the records give to this front-end and that it does not serve.
   size_t shards_waiting() const;
 
@@ -125,14 +127,10 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
                      std::vector<Transaction::Compare> unchanged,
                      const std::function<void(Status)>& done,
                      const std::function<void(Status)>& fail);
-  // What has to be unchanged of the stores that the record names for the shard to be given up.
-  // FAILED_PRECONDITION: one of them is registered with the log; never with `silent_too`.
-  static StatusOr<std::vector<Transaction::Compare>> CompareLogs(ShardId id,
-                                                                 const v1::ShardRecord& record,
-                                                                 const std::vector<KeyValue>& nodes,
-                                                                 bool silent_too);
   void EndTaking(ShardId id, const Status& status);
   void OnFenced(const std::shared_ptr<Shard>& shard, const Status& why);
+  // It is served here no more.
+  void Drop(const Shard& shard);
 
   void Join();
   void PutRecord(const Lease& lease);

@@ -84,9 +84,10 @@ class Placement {
     std::atomic<bool> left{false};
     // What was last heard of it: hints for Choose, nothing rests on them.
     mutable std::atomic<bool> answers{true};
-    mutable std::atomic<bool> dead{false};  // silent for so long that its copies are made anew
-    mutable std::atomic<double> fill{0};    // see FillOf
-    mutable CallTime loads;                 // of the demand lane
+    mutable std::atomic<bool> dead{false};     // silent for so long that its copies are made anew
+    mutable std::atomic<uint64_t> started{0};  // FrontEndCounters::node_starts as of its last start
+    mutable std::atomic<double> fill{0};       // see FillOf
+    mutable CallTime loads;                    // of the demand lane
     mutable CallTime puts;
 
     // Longer than nearly all loads take: what has not come by then is asked of another copy.

@@ -1,5 +1,6 @@
 #include "services/frontend/set_io.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "services/common/mutex.h"
@@ -83,15 +84,19 @@ void PutToSet(const FrontEndContext& context, SetId set, const std::vector<SetPu
   }
 }
 
-void RepairIfStarted(const FrontEndContext& context, uint64_t starts_before, ShardId shard,
+void RepairIfStarted(const FrontEndContext& context, uint64_t starts_before, const Shard& shard,
                      const std::vector<SlotRecord>& records) {
   if (context.counters.node_starts == starts_before) {
     return;
   }
   for (const SlotRecord& record : records) {
     const Word word(record.word);
-    if (word.stored() && context.placement.CopiesOf(word.set()).size() > 1) {
-      context.repairs.Add(shard, record.space, record.offset,
+    const auto& copies = context.placement.CopiesOf(word.set());
+    const bool started = std::ranges::any_of(
+        copies, [&](const Placement::Copy& copy) { return copy.member->started > starts_before; });
+    if (word.stored() && copies.size() > 1 && started &&
+        shard.Lookup(record.space, record.offset).word == word) {
+      context.repairs.Add(shard.id(), record.space, record.offset,
                           {{word, Companion(record.companion)}});
     }
   }

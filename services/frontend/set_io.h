@@ -5,6 +5,7 @@
 
 #include "services/cluster/table_log.h"
 #include "services/frontend/context.h"
+#include "services/frontend/shard.h"
 
 namespace vswap {
 
@@ -22,8 +23,9 @@ void PutToSet(const FrontEndContext& context, SetId set, const std::vector<SetPu
 
 // To be called once words are published whose pages were put since node_starts was `starts_before`.
 // A node that has started meanwhile may have lost what it had answered for, and may have been
-// compared before these words could be seen: their copies are made anew.
-void RepairIfStarted(const FrontEndContext& context, uint64_t starts_before, ShardId shard,
+// compared before these words could be seen: their copies are made anew. Words that the shard does
+// not hold are left out.
+void RepairIfStarted(const FrontEndContext& context, uint64_t starts_before, const Shard& shard,
                      const std::vector<SlotRecord>& records);
 
 }  // namespace vswap

@@ -655,7 +655,16 @@ void Shard::Pump() {
   }
 }
 
-LogWrite Shard::FillingWrite(const LogWrite& write, Filling& filling) {
+LogWrite Shard::NextPiece(Epoch epoch, Sequence sequence, Filling& filling) const {
+  LogWrite write;
+  write.shard = options_.id;
+  write.epoch = epoch;
+  write.sequence = sequence;
+  MutexLock lock(mutex_);
+  return FillingWrite(write, filling);
+}
+
+LogWrite Shard::FillingWrite(const LogWrite& write, Filling& filling) const {
   LogWrite out = write;
   if (!filling.begun) {
     filling.begun = out.begins = true;
@@ -674,7 +683,7 @@ LogWrite Shard::FillingWrite(const LogWrite& write, Filling& filling) {
   out.slots.insert(out.slots.end(), write.slots.begin(), write.slots.end());
   out.tokens.clear();
   while (!filling.spaces.empty() && out.tokens.size() < kFillSlotsMax) {
-    out.tokens.push_back({filling.spaces.back(), tokens_[filling.spaces.back()]});
+    out.tokens.push_back({filling.spaces.back(), tokens_.at(filling.spaces.back())});
     filling.spaces.pop_back();
   }
   out.tokens.insert(out.tokens.end(), write.tokens.begin(), write.tokens.end());
@@ -687,7 +696,7 @@ LogWrite Shard::FillingWrite(const LogWrite& write, Filling& filling) {
   return out;
 }
 
-void Shard::FillSlots(Filling& filling, std::vector<SlotRecord>* slots) {
+void Shard::FillSlots(Filling& filling, std::vector<SlotRecord>* slots) const {
   while (!filling.clusters.empty() && slots->size() < kFillSlotsMax) {
     const SlotName cluster = filling.clusters.back();
     filling.clusters.pop_back();

@@ -231,14 +231,6 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // Serves nothing any more: it is given up.
   void End() { Fail(); }
 
- private:
-  struct QueueEntry {
-    std::vector<SlotRecord> slots;
-    std::vector<TokenRecord> tokens;
-    std::vector<Retired> retired;  // handed over once the entry counts
-    std::optional<RequestRecord> answer;
-    Published published;
-  };
   // What a replica that joins is still to be told.
   struct Filling {
     bool begun = false;  // the rest is as of its first write; what came since goes with the writes
@@ -247,6 +239,19 @@ class Shard : public std::enable_shared_from_this<Shard> {
     std::vector<RequestName> requests;
     bool filled = false;
     bool empty() const { return clusters.empty() && spaces.empty() && requests.empty(); }
+  };
+  // Of a shard that has ended, where what counts changes no more: the next piece for a log that
+  // begins anew with that, as a write of a later epoch. The first one is told by an unused
+  // `filling`; the last one leaves it empty.
+  LogWrite NextPiece(Epoch epoch, Sequence sequence, Filling& filling) const;
+
+ private:
+  struct QueueEntry {
+    std::vector<SlotRecord> slots;
+    std::vector<TokenRecord> tokens;
+    std::vector<Retired> retired;  // handed over once the entry counts
+    std::optional<RequestRecord> answer;
+    Published published;
   };
   struct Replica {
     TableLog* log = nullptr;
@@ -286,8 +291,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // Starts a log write if none is under way and there is something to write.
   void Pump();
   // The write, with the next piece of what the replica has not been told.
-  LogWrite FillingWrite(const LogWrite& write, Filling& filling) REQUIRES(mutex_);
-  void FillSlots(Filling& filling, std::vector<SlotRecord>* slots) REQUIRES(mutex_);
+  LogWrite FillingWrite(const LogWrite& write, Filling& filling) const REQUIRES(mutex_);
+  void FillSlots(Filling& filling, std::vector<SlotRecord>* slots) const REQUIRES(mutex_);
   void Send(const std::shared_ptr<WriteUnderWay>& write, TableLog* log, Duration retry);
   void OnAnswer(const std::shared_ptr<WriteUnderWay>& write, TableLog* log, Duration retry,
                 const Status& answer);

@@ -266,7 +266,7 @@ class StoreOp : public std::enable_shared_from_this<StoreOp> {
     }
     if (!records_.empty()) {
       CountStored();
-      RepairIfStarted(context_, starts_before_, shard_->id(), records_);
+      RepairIfStarted(context_, starts_before_, *shard_, records_);
       std::ranges::move(records_, std::back_inserter(placed_));
       records_.clear();
       rounds_ = fruitless_ = 0;

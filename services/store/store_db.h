@@ -22,11 +22,11 @@ struct StoreDbOptions {
   // Sync the write-ahead log with each table-log write: nothing acknowledged is lost with the
   // machine either.
   bool sync_log = false;
-  // Start empty where the rule about machine restarts (see StoreDb) would refuse to open. Discards
-  // nothing else.
+  // Start empty where the rule about machine restarts (see StoreDb) holds, `replicated` or not.
+  // Nothing once the directory was opened in this boot of the machine. Discards nothing else.
   bool discard_data = false;
-  // Other stores may have replicas of the table logs. Where the rule about machine restarts would
-  // refuse to open, the log counts as gone then (another log_incarnation), and pages are kept.
+  // Other stores may have replicas of the table logs. Where the rule about machine restarts holds,
+  // the log counts as gone (another log_incarnation), and pages are kept.
   bool replicated = false;
   std::string boot_id_path = "/proc/sys/kernel/random/boot_id";
   rocksdb::Env* env = nullptr;  // null: the default one; tests pass faults in
@@ -38,8 +38,9 @@ struct StoreDbOptions {
 // What a call has written is kept through kill -9 of the process (the write-ahead log is in the
 // kernel's page cache), but without `sync_log` not through a loss of power. An unsynced log may
 // then end early, and an old word or page would look current: therefore the directory records the
-// machine's boot id and whether it was stopped cleanly, and Open refuses an unsynced directory that
-// was open when the machine went down. Pages alone cannot be wrong: a name is given to one page
+// machine's boot id and whether it was stopped cleanly. An unsynced directory that was open when
+// the machine went down is refused by Open, unless it is `replicated`: then its table log begins
+// anew, empty, under another incarnation. Pages alone cannot be wrong: a name is given to one page
 // once, and has its checksum; but some may be missing.
 //
 // Bad at: more than one process (the second is refused), and at carrying on after RocksDB has found

@@ -211,6 +211,19 @@ class Damage : public ChaosCluster {
     }
     AwaitRedundancy();
   }
+  // Kills a store, which takes the machine for started since.
+  void MachineGoesDown(const std::string& store) {
+    cluster_.Kill(store);
+    const std::string path = cluster_.DataDir(store) + "/store/store.state";
+    std::string state;
+    {
+      std::ifstream file(path);
+      for (std::string line; std::getline(file, line);) {
+        state += (line.starts_with("boot_id ") ? "boot_id another" : line) + "\n";
+      }
+    }
+    std::ofstream(path) << state;
+  }
   // That nodes have met some of it, and that nobody else has.
   void ExpectServed(int damaged) {
     EXPECT_GT(damaged, 0);
@@ -241,8 +254,7 @@ TEST_F(Damage, OfACompressorsFileCostsNoPage) {
   ExpectServed(damaged);
 }
 
-// A store's machine that went down, as its boot id tells: the log is not believed, the pages are
-// copies as before.
+// A store's machine that went down: the log is not believed, the pages are copies as before.
 TEST_F(Damage, AStoreKeepsItsPagesWhereItsMachineWentDown) {
   Start();
   const auto node = [this] {
@@ -254,16 +266,7 @@ TEST_F(Damage, AStoreKeepsItsPagesWhereItsMachineWentDown) {
     return nlohmann::json();
   };
   const uint64_t incarnation = node()["incarnation"];
-  cluster_.Kill("store/1");
-  const std::string path = cluster_.DataDir("store/1") + "/store/store.state";
-  std::string state;
-  {
-    std::ifstream file(path);
-    for (std::string line; std::getline(file, line);) {
-      state += (line.starts_with("boot_id ") ? "boot_id another" : line) + "\n";
-    }
-  }
-  std::ofstream(path) << state;
+  MachineGoesDown("store/1");
   cluster_.Restart("store/1");
   ExpectProgress();
   AwaitRedundancy();
@@ -276,6 +279,30 @@ TEST_F(Damage, AStoreKeepsItsPagesWhereItsMachineWentDown) {
     EXPECT_GT(node()["log_replicas"], 0);
   }
   EXPECT_EQ(known_->LoadAll()[Kind::kNoise].right, kPages);
+  Check();
+}
+
+// All of them at once, so that no log is left; but the front-ends have the tables.
+TEST_F(Damage, TheMachinesOfAllStoresMayGoDownWhileTheFrontEndsLive) {
+  Start();
+  const std::array<const char*, 3> stores = {"store/1", "store/2", "store/3"};
+  for (const char* const store : stores) {
+    MachineGoesDown(store);
+  }
+  for (const char* const store : stores) {
+    cluster_.Restart(store);
+  }
+  ExpectProgress();
+  AwaitRedundancy();
+  for (const char* const front_end : {"frontend/1", "frontend/2"}) {
+    cluster_.Kill(front_end);
+    cluster_.Restart(front_end);
+    ExpectProgress();
+    AwaitRedundancy();
+  }
+  auto found = known_->LoadAll();
+  EXPECT_EQ(found[Kind::kNoise].right, kPages);
+  EXPECT_EQ(found[Kind::kText].right, kPages);
   Check();
 }
 

@@ -199,5 +199,22 @@ TEST(SetRules, ASetWithANodeThatIsAwayDoesNotCount) {
   EXPECT_FALSE(FindMissingSet(left, sets, NodeOf(1), 1, kSetsOfOldNode));
 }
 
+TEST(SetRules, WhereMachinesAreMissingASetHasFewerNodesUntilTheyAreThere) {
+  const std::vector<v1::SetRecord> sets = {SetOf(1, {1, 2, 3})};
+  const std::vector<v1::NodeRecord> all = {NodeOf(1), NodeOf(2), NodeOf(3)};
+  EXPECT_FALSE(FindMissingSet(all, sets, NodeOf(1), 3, kSetsOfNewNode));  // there are no others
+  const std::vector<v1::NodeRecord> left = {NodeOf(1), NodeOf(3)};
+  const auto fewer = FindMissingSet(left, sets, NodeOf(1), 3, kSetsOfOldNode);
+  ASSERT_TRUE(fewer.has_value());
+  EXPECT_EQ(fewer->nodes_size(), 2);
+  const std::vector<v1::SetRecord> both = {sets[0], *fewer};
+  EXPECT_FALSE(FindMissingSet(left, both, NodeOf(1), 3, kSetsOfNewNode));
+  EXPECT_FALSE(FindMissingSet({NodeOf(1)}, both, NodeOf(1), 3, kSetsOfOldNode));
+  const auto whole =
+      FindMissingSet({NodeOf(1), NodeOf(3), NodeOf(4)}, both, NodeOf(1), 3, kSetsOfOldNode);
+  ASSERT_TRUE(whole.has_value());
+  EXPECT_EQ(whole->nodes_size(), 3);
+}
+
 }  // namespace
 }  // namespace vswap

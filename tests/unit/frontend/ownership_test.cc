@@ -26,22 +26,24 @@ constexpr Duration kLease = std::chrono::seconds(2);
 // Stands between front-ends and a store's log. Cut off, it never answers; or it fails at once.
 class CutLog : public TableLog {
  public:
-  explicit CutLog(MemoryTableLog& log) : log_(log) {}
+  explicit CutLog(MemoryTableLog& log) : log_(&log) {}
+  // The store has lost what it had.
+  void Replace(MemoryTableLog& log) { log_ = &log; }
   void Write(LogWrite write, Callback<bool> done) override {
     if (fails != StatusCode::kOk || refuses) {
       done(MakeError(refuses ? StatusCode::kInternal : fails, "the store fails"));
     } else if (!cut) {
       ++writes;
-      log_.Write(std::move(write), std::move(done));
+      log_->Write(std::move(write), std::move(done));
     }
   }
   void Seal(ShardId shard, Epoch epoch, Callback<LogEnd> done) override {
     if (fails != StatusCode::kOk) {
       done(MakeError(fails, "the store fails"));
     } else if (!cut && late != Duration() && executor != nullptr) {
-      executor->PostAfter(late, [this, shard, epoch, done] { log_.Seal(shard, epoch, done); });
+      executor->PostAfter(late, [this, shard, epoch, done] { log_->Seal(shard, epoch, done); });
     } else if (!cut) {
-      log_.Seal(shard, epoch, std::move(done));
+      log_->Seal(shard, epoch, std::move(done));
     }
   }
   void Read(ShardId shard, std::string cursor, uint32_t limit,
@@ -49,7 +51,7 @@ class CutLog : public TableLog {
     if (unread != StatusCode::kOk) {
       done(MakeError(unread, "it cannot be read"));
     } else if (!cut) {
-      log_.Read(shard, std::move(cursor), limit, std::move(done));
+      log_->Read(shard, std::move(cursor), limit, std::move(done));
     }
   }
   bool cut = false;
@@ -61,7 +63,7 @@ class CutLog : public TableLog {
   int writes = 0;
 
  private:
-  MemoryTableLog& log_;
+  MemoryTableLog* log_;
 };
 
 class SomeStores : public LogNodes {
@@ -244,7 +246,8 @@ class OwnershipTest : public testing::Test {
     v1::NodeRecord record;
     record.set_node(store.node);
     record.set_tier(v1::TIER_PHYSICAL);
-    record.set_incarnation(store.incarnation);
+    record.set_incarnation(100 + store.incarnation);
+    record.set_log_incarnation(store.incarnation);
     record.set_machine(store.machine);
     return record.SerializeAsString();
   }
@@ -823,16 +826,108 @@ TEST_F(OwnershipTest, TheLastFullReplicaIsNeverRemoved) {
   RunUntil([&] { return b->owned() == kShards; });
 }
 
-TEST_F(OwnershipTest, ShardsWhoseLogsAreAllGoneCountAsDegraded) {
-  const auto a = Make("a");
-  RunUntil([&] { return a->started(); });
-  Run(std::chrono::seconds(1));
-  EXPECT_EQ(a->front_end().shards_degraded(), 0u);
+// The machines of all stores went down at once: only the owners know which page is where.
+class AllLogsGone : public OwnershipTest {
+ protected:
+  static constexpr Offset kPages = 5000;
+
+  AllLogsGone() {
+    a_ = Make("a");
+    RunUntil([&] { return a_->started(); });
+    client_.emplace(Open(*a_));
+    for (Offset offset = 0; offset < kPages; offset += kStripePages / 8) {
+      EXPECT_TRUE(Store(*a_, *client_, offset, 1).status.ok());
+      EXPECT_TRUE(Store(*a_, *client_, offset, 2).status.ok());
+    }
+  }
+  void LoseLogs() {
+    for (size_t i = 0; i < cut_.size(); ++i) {
+      cut_[i].Replace(fresh_[i]);
+      stores_.stores[i].incarnation = 2;
+    }
+    Register();
+  }
+  void Fail(StatusCode code) {
+    for (CutLog& log : cut_) {
+      log.fails = code;
+    }
+  }
+  void ExpectPages(Member& member) {
+    client_->SetEpochs(*member.front_end().GetShardMap());
+    for (Offset offset = 0; offset < kPages; offset += kStripePages / 8) {
+      const auto page = Load(member, *client_, offset);
+      ASSERT_TRUE(page.ok()) << offset << ": " << page.status();
+      ASSERT_EQ(*page, PlainOf({1, offset, 2}, true));
+    }
+  }
+
+  std::array<MemoryTableLog, 3> fresh_{MemoryTableLog(nullptr, 2), MemoryTableLog(nullptr, 2),
+                                       MemoryTableLog(nullptr, 2)};
+  std::unique_ptr<Member> a_;
+  std::optional<FrontEndClient> client_;
+};
+
+TEST_F(AllLogsGone, TheyBeginAnewFromMemory) {
+  EXPECT_EQ(a_->front_end().shards_degraded(), 0u);
+  LoseLogs();
+  RunUntil([&] { return a_->front_end().counters().logs_begun_anew == kShards; });
+  RunUntil([&] { return a_->front_end().shards_degraded() == 0 && a_->owned() == kShards; });
+  ExpectPages(*a_);
+  EXPECT_TRUE(Store(*a_, *client_, 1, 1).status.ok());
+  Kill(a_);
+  const auto b = Make("b");
+  RunUntil([&] { return b->owned() == kShards; });
+  ExpectPages(*b);
+  EXPECT_EQ(*Load(*b, *client_, 1), PlainOf({1, 1, 1}, true));
+}
+
+// It has reached none of the logs, and none of the hosts.
+TEST_F(AllLogsGone, AWriteThatWasUnderWayIsNotAcknowledged) {
+  for (CutLog& log : cut_) {
+    log.cut = true;
+  }
+  std::optional<MutationResult> result;
+  const StoreCall call = client_->MakeStore({{0, PlainOf({1, 0, 3}, true)}});
+  a_->front_end().Store(call, [&](const MutationResult& answer) { result = answer; });
+  Run(std::chrono::milliseconds(100));
+  EXPECT_FALSE(result.has_value());
+  for (CutLog& log : cut_) {
+    log.cut = false;
+  }
+  LoseLogs();
+  RunUntil([&] { return result.has_value(); });
+  EXPECT_EQ(ReasonOf(result->status), ErrorReason::kNotServing);
+  client_->Answered(call.header);
+  RunUntil([&] { return a_->front_end().shards_degraded() == 0 && a_->owned() == kShards; });
+  ExpectPages(*a_);
+}
+
+// As long as no store takes a new one, its process is all that has the table.
+TEST_F(AllLogsGone, AShardThatIsInMemoryOnlyIsNotGivenAway) {
+  LoseLogs();
+  Fail(StatusCode::kUnavailable);
+  const auto b = Make("b");
+  Run(std::chrono::seconds(5));
+  a_->front_end().Stop();
+  Run(std::chrono::seconds(5));
+  EXPECT_FALSE(a_->front_end().Idle());
+  EXPECT_EQ(b->owned(), 0u);
+  Fail(StatusCode::kOk);
+  RunUntil([&] { return a_->front_end().Idle() && a_->owned() + b->owned() == kShards; });
+  Kill(a_);
+  RunUntil([&] { return b->owned() == kShards; });
+  ExpectPages(*b);
+}
+
+// What this front-end knows of the stores is older than the record.
+TEST_F(AllLogsGone, IsToldByTheCoordinator) {
   for (LogNodes::Store& store : stores_.stores) {
     store.incarnation = 2;
   }
-  Run(std::chrono::seconds(1));
-  EXPECT_EQ(a->front_end().shards_degraded(), kShards);
+  Run(std::chrono::seconds(5));
+  EXPECT_EQ(a_->front_end().counters().logs_begun_anew, 0u);
+  EXPECT_EQ(a_->front_end().shards_degraded(), kShards);
+  ExpectPages(*a_);
 }
 
 TEST_F(OwnershipTest, AStoreThatMovesToAnothersMachineKeepsNoReplicasOfTheSameLogs) {

@@ -818,6 +818,30 @@ TEST_F(PageReplicas, WhatANodeLostOfStoresThatWaitForTheLogIsMadeAnew) {
   ExpectCopies(140, 2);
 }
 
+// The same of pages that are being moved.
+TEST_F(PageReplicas, WhatANodeLostOfMovesThatWaitForTheLogIsMadeAnew) {
+  StorePages(100, 1);
+  log_.faults().FailBeforeEffect(1 << 20);
+  Drain(1);
+  Run(std::chrono::seconds(3));
+  const auto moved = std::ranges::count_if(MemoryAt(3).Names(), [](const PageName& name) {
+    return name.version > 100;  // of the stores
+  });
+  ASSERT_GT(moved, 0);
+  DropAll(3);
+  front_end_->CompareWith(3);
+  Run(std::chrono::seconds(10));
+  log_.faults().Clear();
+  Run(std::chrono::seconds(1));
+  for (int i = 0; i < 3000 && front_end_->degraded_pages() > 0; ++i) {
+    Run(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(front_end_->degraded_pages(), 0u);
+  ExpectCopies(100, 2);
+  NodeAt(1).cut = NodeAt(2).cut = true;
+  ExpectPages(100, 1);
+}
+
 TEST_F(PageReplicas, WhatWasDamagedOverANodesRestartIsMadeAnew) {
   StorePages(100, 1);
   const size_t damaged = Damage(3);
