@@ -1,6 +1,7 @@
 # vswap_library(NAME SOURCES ... LIBS ...): a static library of ours, warnings as errors.
 # vswap_program(NAME SOURCES ... LIBS ...): an executable in bin/.
-# vswap_test(NAME LABEL label SOURCES ... LIBS ...): a GoogleTest executable and one ctest entry.
+# vswap_test(NAME LABEL label SOURCES ... LIBS ...): a GoogleTest executable and one ctest entry. Ended after
+# TIMEOUT seconds (300); with UNTIMED after those of ctest's --timeout.
 
 add_library(vswap_options INTERFACE)
 target_include_directories(vswap_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
@@ -70,7 +71,7 @@ function(vswap_program NAME)
 endfunction()
 
 function(vswap_test NAME)
-  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;LIBS;ARGS" ${ARGN})
+  cmake_parse_arguments(ARG "UNTIMED" "LABEL;TIMEOUT" "SOURCES;LIBS;ARGS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -87,7 +88,11 @@ function(vswap_test NAME)
     endif()
   endif()
   add_test(NAME ${NAME} COMMAND ${NAME} ${ARG_ARGS})
-  set_tests_properties(${NAME} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
+  set_tests_properties(${NAME} PROPERTIES LABELS ${ARG_LABEL})
+  # The property would win over --timeout.
+  if(NOT ARG_UNTIMED)
+    set_tests_properties(${NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  endif()
   if(VSWAP_SANITIZE)
     set_tests_properties(${NAME} PROPERTIES ENVIRONMENT "${VSWAP_SANITIZER_ENVIRONMENT}")
   endif()

@@ -8,7 +8,7 @@ source "$root/deploy/lib/free_port.sh"
 usage() {
   cat << 'END'
 usage: deploy/cluster.sh up --dir DIR [--frontends N] [--compressors N] [--stores N] [--etcd N] [--shards N] [--replicas N]
-                           [--memory-max SIZE] [--capacity-pages N] [--netns]
+                           [--memory-max SIZE] [--capacity-pages N] [--store-disk SIZE] [--netns]
        deploy/cluster.sh status --dir DIR
        deploy/cluster.sh kill|stop|cont|restart|destroy|cut|join --dir DIR ROLE/N
        deploy/cluster.sh down --dir DIR
@@ -20,6 +20,8 @@ destroy is SIGKILL and the loss of all that the process kept: restarted, it come
 --netns: each process in a network namespace of its own, with an address of 10.A.B.0/24 that only this machine reaches,
 through a bridge; A and B differ between clusters, and down removes it all. cut takes a process' link down, as if its cable
 were pulled, join takes it up again. Needs root and iproute2.
+--store-disk: each store's data on a file system of its own and of that size, in memory, at DIR/store-N, which can so be
+filled; down unmounts it. Needs root.
 All front-ends serve, each a part of the shards. --shards N: of the table (default 256). --replicas N: copies of pages and of the table logs, on different
 machines (default 2). The last line of status tells whether everything has as many copies as are wanted.
 END
@@ -35,7 +37,7 @@ command=${1:-}
 dir=
 target=
 frontends=2 compressors=2 stores=2 etcd_members=1 shards=256 replicas=2 memory_max=64MiB capacity_pages=262144
-netns=no
+netns=no store_disk=
 while [[ $# -gt 0 ]]; do
   case $1 in
     --dir) dir=$2; shift ;;
@@ -47,6 +49,7 @@ while [[ $# -gt 0 ]]; do
     --replicas) replicas=$2; shift ;;
     --memory-max) memory_max=$2; shift ;;
     --capacity-pages) capacity_pages=$2; shift ;;
+    --store-disk) store_disk=$2; shift ;;
     --netns) netns=yes ;;
     -*) usage >&2; fail "unknown option $1" ;;
     *) target=$1 ;;
@@ -176,6 +179,19 @@ set_link() { # up|down
   ip link set "$(cat "$dir/$name.link")" "$1"
 }
 
+# tmpfs knows K, M and G.
+mount_disk() { # ROLE-N
+  mkdir -p "$dir/$1"
+  mount -t tmpfs -o "size=${store_disk%iB}" "vswap-$1" "$dir/$1"
+}
+
+unmount_disks() {
+  local disk
+  for disk in "$dir"/store-*/; do
+    if mountpoint -q "$disk"; then umount "$disk"; fi
+  done
+}
+
 node_ready() { grep -q '^ready ' "$dir/$1.out" 2> /dev/null || { alive "$1" || fail "$1 ended: $(tail -n 1 "$dir/$1.log")"; false; }; }
 etcd_ready() { curl -sf "http://$(cut -d, -f1 "$dir/etcd")/health" | grep -q true; }
 up() {
@@ -222,6 +238,7 @@ up() {
   done
   for ((n = 1; n <= stores; ++n)); do
     place "store-$n"
+    [[ -z $store_disk ]] || mount_disk "store-$n"
     echo "exec $within '$vswapd' store --etcd $joined_clients --id store-$n --listen $host:$(free_port) --metrics-listen $host:0" \
       "--data-dir '$dir/store-$n/data' --capacity-pages $capacity_pages --machine store-$n" > "$dir/store-$n.cmd"
     start "store-$n"
@@ -285,6 +302,7 @@ down() {
   end_processes "${others[@]}"
   end_processes "${etcds[@]}"
   remove_arenas
+  unmount_disks
   [[ ! -e $dir/network ]] || remove_network
   rm -rf "$dir"
 }
@@ -313,9 +331,10 @@ kill_it() {
 destroy() {
   local name=${target/\//-}
   [[ $name == compressor-* || $name == store-* ]] || fail "destroy: $target is neither a compressor nor a store"
-  kill_it
+  # One that did not start may be gone already.
+  if alive "$name"; then kill_it; fi
   [[ $name != compressor-* ]] || rm -f "/dev/shm/vswap-$(cat "$dir/$name/data/id")"
-  rm -rf "${dir:?}/$name"
+  find "${dir:?}/$name" -mindepth 1 -delete
 }
 
 restart() {

@@ -13,8 +13,10 @@ usage: tests/run.sh [--only LABEL] [--no-install]
   --no-install   do not install packages
 
 Environment: VSWAP_TEST_SEED (an integer; else random tests choose and print one),
-VSWAP_TEST_MINUTES (how long a long test runs; default 5), VSWAP_TEST_OPERATIONS (of the model
-test; default 100000, under a sanitizer 10000).
+VSWAP_TEST_MINUTES (how long each test labelled long goes on, by default 5, and the schedule of
+faults of chaos, which by default is a short one; chaos then also runs all of what the seed else
+chooses from, which takes up to 20 minutes more), VSWAP_TEST_OPERATIONS (of the model test; default
+100000, under a sanitizer 10000).
 END
 }
 
@@ -44,6 +46,13 @@ while [[ $# -gt 0 ]]; do
   shift
 done
 
+minutes=${VSWAP_TEST_MINUTES:-0}
+[[ $minutes =~ ^[0-9]+$ ]] || {
+  echo "tests/run.sh: VSWAP_TEST_MINUTES is '$minutes', allowed: a number" >&2
+  exit 2
+}
+minutes=$((10#$minutes))
+
 # shellcheck source=deploy/lib/install.sh
 source "$root/deploy/lib/install.sh"
 [[ $install == no ]] || install_packages
@@ -56,5 +65,7 @@ fi
 echo "== testing"
 select=(--label-exclude '^long$')
 [[ -z $only ]] || select=(--label-regex "^$only\$")
+# What a test without a limit of its own may take: chaos.
+seconds=$((minutes == 0 ? 1200 : 3600 + 60 * minutes))
 cd "$root/build/release"
-exec ctest --output-on-failure --no-tests=error "${select[@]}"
+exec ctest --output-on-failure --no-tests=error --timeout "$seconds" "${select[@]}"

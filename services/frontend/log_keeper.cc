@@ -126,6 +126,16 @@ void LogKeeper::Look() {
   }
 }
 
+std::optional<LogNodes::Store> LogKeeper::ChooseFor(const Kept& kept,
+                                                    const std::vector<LogNodes::Store>& stores) {
+  std::vector<LogNodes::Store> others = stores;
+  for (LogNodes::Store& store : others) {
+    store.draining |= store.node == kept.refused;
+  }
+  const auto other = ChooseLogStore(others, kept.owned.record, kept.owned.shard->id());
+  return other ? other : ChooseLogStore(stores, kept.owned.record, kept.owned.shard->id());
+}
+
 void LogKeeper::NoteSilence(Kept& kept, const std::vector<Shard::LogState>& logs) {
   std::map<TableLog*, std::pair<Sequence, int>> silent;
   for (const Shard::LogState& state : logs) {
@@ -171,6 +181,7 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
                          (silence != kept.silent.end() && silence->second.second > kSilentLooksMax);
     const auto state = std::ranges::find(logs, store->log, &Shard::LogState::log);
     if (is_lost) {
+      kept.refused = store->answers ? replica.node() : kept.refused;
       lost = lost ? lost : std::pair(i, store->log);
     } else if (replica.full()) {
       ++heard;
@@ -211,8 +222,7 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
   if (sound + filling >= wanted || heard == 0 || filled_now >= kFillingMax) {
     return std::nullopt;
   }
-  const std::optional<LogNodes::Store> store =
-      ChooseLogStore(stores, record, kept.owned.shard->id());
+  const std::optional<LogNodes::Store> store = ChooseFor(kept, stores);
   if (!store) {
     return std::nullopt;
   }

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "services/frontend/context.h"
@@ -51,6 +52,7 @@ class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
     bool degraded = false;     // full replicas: too few are heard, or two are on one machine
     bool without_log = false;  // they are all gone
     std::map<TableLog*, std::pair<Sequence, int>> silent;  // the write it keeps waiting, looks
+    NodeId refused = 0;  // the last one that is heard and let a write wait for too long
   };
   struct Change {
     v1::ShardRecord record;
@@ -59,6 +61,10 @@ class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
     std::atomic<uint64_t>* counter = nullptr;
   };
   static Change Without(const Kept& kept, int replica, TableLog* log);
+  // A store for one more replica: one that refuses writes, as its disk is full or damaged, only
+  // where there is no other. It is heard all the time.
+  static std::optional<LogNodes::Store> ChooseFor(const Kept& kept,
+                                                  const std::vector<LogNodes::Store>& stores);
   void EndChange(const Shard& shard);
   void BeginAnew(const OwnedShard& owned);
   void WriteAnew(const OwnedShard& owned, uint64_t attempt);

@@ -1,14 +1,23 @@
 #include "tests/chaos/damage.h"
 
 #include <gtest/gtest.h>
+#include <rocksdb/db.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <vector>
 
+#include "services/cluster/rocksdb_logger.h"
 #include "services/compressor/arena_format.h"
 
 namespace vswap {
 namespace {
+
+namespace fs = std::filesystem;
+
+std::string RocksdbOf(const std::string& data_dir) { return data_dir + "/store/rocksdb"; }
 
 void FlipAt(std::fstream& file, uint64_t at) {
   file.seekg(static_cast<std::streamoff>(at));
@@ -16,6 +25,58 @@ void FlipAt(std::fstream& file, uint64_t at) {
   file.seekp(static_cast<std::streamoff>(at));
   file.put(static_cast<char>(byte ^ 16));
   EXPECT_TRUE(file.good());
+}
+
+void FlipAt(const fs::path& path, uint64_t at) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  FlipAt(file, at);
+}
+
+// The newest file of the log of writes.
+fs::path WritesOf(const std::string& data_dir) {
+  fs::path newest;
+  for (const auto& entry : fs::directory_iterator(RocksdbOf(data_dir))) {
+    const fs::path& path = entry.path();
+    if (path.extension() == ".log" && path.filename() > newest.filename()) {
+      newest = path;
+    }
+  }
+  EXPECT_FALSE(newest.empty()) << data_dir;
+  return newest;
+}
+
+// RocksDB's files that have some of a column family; the directory stays as it is.
+std::vector<fs::path> FilesOf(const std::string& data_dir, const std::string& family) {
+  rocksdb::DBOptions options;
+  options.info_log = MakeRocksdbLogger("damage");
+  const std::string path = RocksdbOf(data_dir);
+  std::vector<std::string> names;
+  EXPECT_TRUE(rocksdb::DB::ListColumnFamilies(options, path, &names).ok());
+  std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  for (const std::string& name : names) {
+    families.emplace_back(name, rocksdb::ColumnFamilyOptions());
+  }
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* opened = nullptr;
+  const rocksdb::Status status =
+      rocksdb::DB::OpenForReadOnly(options, path, families, &handles, &opened);
+  EXPECT_TRUE(status.ok()) << status.ToString();
+  const std::unique_ptr<rocksdb::DB> db(opened);
+  std::vector<fs::path> files;
+  if (db == nullptr) {
+    return files;
+  }
+  std::vector<rocksdb::LiveFileMetaData> live;
+  db->GetLiveFilesMetaData(&live);
+  for (const rocksdb::LiveFileMetaData& file : live) {
+    if (file.column_family_name == family) {
+      files.emplace_back(path + "/" + file.relative_filename);
+    }
+  }
+  for (rocksdb::ColumnFamilyHandle* const handle : handles) {
+    db->DestroyColumnFamilyHandle(handle);
+  }
+  return files;
 }
 
 }  // namespace
@@ -43,7 +104,7 @@ int DamageArena(const std::string& arena, SeededRandom& random) {
 
 int DamageStore(const std::string& data_dir, const KnownPages& pages, Extent slots) {
   int damaged = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(data_dir + "/store/rocksdb")) {
+  for (const auto& entry : fs::directory_iterator(RocksdbOf(data_dir))) {
     if (entry.path().extension() != ".sst") {
       continue;
     }
@@ -60,6 +121,32 @@ int DamageStore(const std::string& data_dir, const KnownPages& pages, Extent slo
     }
   }
   return damaged;
+}
+
+int DamageTableLog(const std::string& data_dir, SeededRandom& random) {
+  int damaged = 0;
+  for (const fs::path& path : FilesOf(data_dir, "log")) {
+    FlipAt(path, random.Below(fs::file_size(path) / 2));  // the index stands at the end
+    ++damaged;
+  }
+  return damaged;
+}
+
+int DamageWrites(const std::string& data_dir, SeededRandom& random) {
+  const fs::path path = WritesOf(data_dir);
+  const uint64_t bytes = fs::file_size(path);
+  if (bytes < 4) {
+    return 0;
+  }
+  FlipAt(path, bytes / 4 + random.Below(bytes / 2));
+  return 1;
+}
+
+int CutWrites(const std::string& data_dir, SeededRandom& random) {
+  const fs::path path = WritesOf(data_dir);
+  const uint64_t bytes = fs::file_size(path);
+  fs::resize_file(path, bytes - std::min(bytes, 1 + random.Below(20000)));
+  return bytes > 0 ? 1 : 0;
 }
 
 }  // namespace vswap

@@ -279,6 +279,7 @@ TEST_F(Damage, AStoreKeepsItsPagesWhereItsMachineWentDown) {
     cluster_.Restart(store);
     ExpectProgress();
     AwaitRedundancy();
+    EXPECT_GT(node()["log_replicas"], 0);
   }
   EXPECT_EQ(known_->LoadAll()[Kind::kNoise].right, kPages);
   Check();

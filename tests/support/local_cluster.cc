@@ -130,7 +130,11 @@ std::string LocalCluster::Metrics(const std::string& process) const {
 }
 
 std::string LocalCluster::DataDir(const std::string& process) const {
-  return dir_ + "/" + FileNameOf(process) + "/data";
+  return Disk(process) + "/data";
+}
+
+std::string LocalCluster::Disk(const std::string& process) const {
+  return dir_ + "/" + FileNameOf(process);
 }
 
 std::string LocalCluster::Arena(const std::string& process) const {

@@ -23,7 +23,7 @@ class LocalCluster {
   void Kill(const std::string& process) { Run("kill", process); }
   void Stop(const std::string& process) { Run("stop", process); }
   void Continue(const std::string& process) { Run("cont", process); }
-  // Killed, and what it kept is gone.
+  // Killed, unless it is dead, and what it kept is gone.
   void Destroy(const std::string& process) { Run("destroy", process); }
   // Only of a cluster with --netns: the process' cable is pulled, and plugged in again.
   void Cut(const std::string& process) { Run("cut", process); }
@@ -52,6 +52,8 @@ class LocalCluster {
   // within two seconds.
   std::string Metrics(const std::string& process) const;
   std::string DataDir(const std::string& process) const;
+  // What lies there takes room on the process' disk; of a store of a cluster with --store-disk.
+  std::string Disk(const std::string& process) const;
   // The file of a compressor's pages.
   std::string Arena(const std::string& process) const;
 

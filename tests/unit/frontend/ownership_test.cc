@@ -30,8 +30,8 @@ class CutLog : public TableLog {
   // The store has lost what it had.
   void Replace(MemoryTableLog& log) { log_ = &log; }
   void Write(LogWrite write, Callback<bool> done) override {
-    if (fails != StatusCode::kOk) {
-      done(MakeError(fails, "the store fails"));
+    if (fails != StatusCode::kOk || refuses) {
+      done(MakeError(refuses ? StatusCode::kInternal : fails, "the store fails"));
     } else if (!cut) {
       ++writes;
       log_->Write(std::move(write), std::move(done));
@@ -55,6 +55,7 @@ class CutLog : public TableLog {
     }
   }
   bool cut = false;
+  bool refuses = false;                 // writes; it is heard all the time
   StatusCode unread = StatusCode::kOk;  // how reads fail; where it ends is told
   StatusCode fails = StatusCode::kOk;
   Executor* executor = nullptr;  // of `late`
@@ -624,6 +625,37 @@ TEST_F(OwnershipTest, ALostReplicaIsReplacedAndFilled) {
   cut_[lost - 1].cut = false;
   Run(std::chrono::seconds(5));
   EXPECT_EQ(FullOn(shard), full);
+}
+
+// Its disk is full: it would be chosen again and again.
+TEST_F(OwnershipTest, AStoreThatRefusesWritesIsPassedOverForOneThatDoesNot) {
+  const auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  FrontEndClient client = Open(*a);
+  cut_[0].refuses = true;
+  for (Offset stripe = 0; stripe < 32; ++stripe) {
+    EXPECT_TRUE(Store(*a, client, stripe * kStripePages, 1).status.ok());
+  }
+  const auto each_has_two = [this](NodeId without) {
+    for (ShardId shard = 0; shard < kShards; ++shard) {
+      const std::vector<NodeId> full = FullOn(shard);
+      if (full.size() != 2 || std::ranges::count(full, without) != 0) {
+        return false;
+      }
+    }
+    return true;
+  };
+  for (int i = 0; i < 6 && !each_has_two(1); ++i) {
+    Run(std::chrono::seconds(10));
+  }
+  EXPECT_TRUE(each_has_two(1));
+  // Better than none.
+  cut_[0].refuses = false;
+  cut_[1].cut = true;
+  for (int i = 0; i < 6 && !each_has_two(2); ++i) {
+    Run(std::chrono::seconds(10));
+  }
+  EXPECT_TRUE(each_has_two(2));
 }
 
 TEST_F(OwnershipTest, ThePagesSurviveAnyStoreThatHasALog) {
