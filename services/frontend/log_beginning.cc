@@ -11,14 +11,14 @@ namespace {
 
 class NewLogJob : public std::enable_shared_from_this<NewLogJob> {
  public:
-  NewLogJob(v1::ShardRecord record, Callback<v1::ShardRecord> done)
-      : record_(std::move(record)), done_(std::move(done)) {}
+  NewLogJob(ShardId id, v1::ShardRecord record, int least, Callback<v1::ShardRecord> done)
+      : id_(id), least_(least), record_(std::move(record)), done_(std::move(done)) {}
 
-  void Start(const TakingContext& context, ShardId id, const std::function<LogPieces()>& pieces) {
+  void Start(const TakingContext& context, const std::function<LogPieces()>& pieces) {
     v1::ShardRecord placed = record_;
     const std::vector<LogNodes::Store> stores = context.logs.Stores();
-    PlaceNewLog(stores, context.log_replicas, id, placed);
-    if (placed.replicas_size() == 0) {
+    PlaceNewLog(stores, context.log_replicas, id_, placed);
+    if (placed.replicas_size() < least_) {
       return done_(MakeError(StatusCode::kUnavailable, "there is no store for the table log"));
     }
     {
@@ -26,20 +26,39 @@ class NewLogJob : public std::enable_shared_from_this<NewLogJob> {
       missing_ = placed.replicas_size();
     }
     for (const v1::LogReplica& replica : placed.replicas()) {
-      Send(replica, FindLogStore(stores, replica)->log, pieces());
+      Send(replica, FindLogStore(stores, replica)->log, pieces(), 0);
     }
   }
 
  private:
-  void Send(const v1::LogReplica& replica, TableLog* log, const LogPieces& pieces) {
+  // `last`: the sequence that was written last.
+  void Send(const v1::LogReplica& replica, TableLog* log, const LogPieces& pieces, Sequence last) {
     std::optional<LogWrite> next = pieces();
     if (!next) {
-      return OnReplica(replica, Status());
+      return Confirm(replica, log, last);
     }
-    log->Write(*std::move(next), [self = shared_from_this(), replica, log,
-                                  pieces](const StatusOr<bool>& written) {
-      written.ok() ? self->Send(replica, log, pieces) : self->OnReplica(replica, written.status());
+    const Sequence sequence = next->sequence;
+    log->Write(*std::move(next), [self = shared_from_this(), replica, log, pieces,
+                                  sequence](const StatusOr<bool>& written) {
+      written.ok() ? self->Send(replica, log, pieces, sequence)
+                   : self->OnReplica(replica, written.status());
     });
+  }
+
+  // All of it went to the log that the record is to name: its store may have lost another one
+  // since.
+  void Confirm(const v1::LogReplica& replica, TableLog* log, Sequence last) {
+    log->Seal(id_, record_.epoch(),
+              [self = shared_from_this(), replica, last](const StatusOr<LogEnd>& end) {
+                const bool whole =
+                    end.ok() && end->last_sequence == last &&
+                    (replica.incarnation() == 0 || end->incarnation == replica.incarnation());
+                self->OnReplica(replica,
+                                end.ok() && !whole
+                                    ? MakeError(StatusCode::kUnavailable,
+                                                "a store has lost the log that began there")
+                                    : end.status());
+              });
   }
 
   void OnReplica(const v1::LogReplica& replica, const Status& status) {
@@ -56,10 +75,12 @@ class NewLogJob : public std::enable_shared_from_this<NewLogJob> {
       }
       failure = failure_;
     }
-    record_.replicas_size() == 0 ? done_(failure) : done_(record_);
+    record_.replicas_size() < least_ ? done_(failure) : done_(record_);
   }
 
-  v1::ShardRecord record_;  // under the mutex until the last has answered
+  const ShardId id_;
+  const int least_;
+  v1::ShardRecord record_;  // replicas are added under the mutex until the last has answered
   const Callback<v1::ShardRecord> done_;
   Mutex mutex_;
   int missing_ GUARDED_BY(mutex_) = 0;
@@ -106,9 +127,10 @@ void Commit(const TakingContext& context, ShardId id, uint64_t revision,
 
 }  // namespace
 
-void WriteNewLog(const TakingContext& context, ShardId id, v1::ShardRecord record,
+void WriteNewLog(const TakingContext& context, ShardId id, v1::ShardRecord record, int least,
                  const std::function<LogPieces()>& pieces, Callback<v1::ShardRecord> done) {
-  std::make_shared<NewLogJob>(std::move(record), std::move(done))->Start(context, id, pieces);
+  std::make_shared<NewLogJob>(id, std::move(record), least, std::move(done))
+      ->Start(context, pieces);
 }
 
 void BeginLog(const TakingContext& context, ShardId id, OwnedShard owned,
@@ -121,7 +143,7 @@ void BeginLog(const TakingContext& context, ShardId id, OwnedShard owned,
     const auto writes =
         std::make_shared<const std::vector<LogWrite>>(WritesOf(id, owned.record, *tokens));
     WriteNewLog(
-        context, id, owned.record, [writes] { return PiecesOf(writes); },
+        context, id, owned.record, /*least=*/1, [writes] { return PiecesOf(writes); },
         [context, id, revision = owned.revision, done](const StatusOr<v1::ShardRecord>& record) {
           record.ok() ? Commit(context, id, revision, *record, done) : done(record.status());
         });

@@ -11,10 +11,11 @@ namespace vswap {
 // What a log begins with: the writes for one replica, one after the other; nothing after the last.
 using LogPieces = std::function<std::optional<LogWrite>()>;
 
-// Writes a log anew to as many stores as are wanted, to each what `pieces` makes for it. Whatever
-// these held of the shard goes. `record` names no replicas; `done` gets it with those that have all
-// of it, which the coordinator does not know yet. UNAVAILABLE: there is no store that takes it.
-void WriteNewLog(const TakingContext& context, ShardId id, v1::ShardRecord record,
+// Writes a log anew to as many stores as are wanted, to each what `pieces` makes for it, and has it
+// sealed. Whatever these held of the shard goes. `record` names no replicas; `done` gets it with
+// those that have all of it, which the coordinator does not know yet. UNAVAILABLE: fewer than
+// `least` (1 or more) stores take it.
+void WriteNewLog(const TakingContext& context, ShardId id, v1::ShardRecord record, int least,
                  const std::function<LogPieces()>& pieces, Callback<v1::ShardRecord> done);
 
 // Makes the log of a shard that was given up anew, and its record name the replicas: an empty table

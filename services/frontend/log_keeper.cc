@@ -68,6 +68,12 @@ std::optional<OwnedShard> LogKeeper::Release(const Shard& shard) {
   return owned;
 }
 
+std::shared_ptr<Shard> LogKeeper::Find(ShardId id) const {
+  MutexLock lock(mutex_);
+  const auto it = kept_.find(id);
+  return it == kept_.end() ? nullptr : it->second.owned.shard;
+}
+
 size_t LogKeeper::degraded() const {
   MutexLock lock(mutex_);
   return static_cast<size_t>(std::ranges::count_if(kept_, [&](const auto& kept) {
@@ -90,9 +96,11 @@ void LogKeeper::Look() {
   {
     MutexLock lock(mutex_);
     auto filled_now = static_cast<size_t>(std::ranges::count_if(kept_, [](const auto& kept) {
-      const OwnedShard& owned = kept.second.owned;
-      return FullIn(owned.record) < owned.record.replicas_size() || owned.shard->failed();
+      const v1::ShardRecord& record = kept.second.owned.record;
+      return FullIn(record) < record.replicas_size();
     }));
+    auto anew_now = static_cast<size_t>(std::ranges::count_if(
+        kept_, [](const auto& kept) { return kept.second.changing && kept.second.without_log; }));
     for (auto& [id, kept] : kept_) {
       if (WouldMissNothing(kept.owned, stores)) {
         idle.push_back(kept.owned.shard);
@@ -101,8 +109,8 @@ void LogKeeper::Look() {
       if (kept.changing) {
         continue;
       }
-      if (kept.without_log && filled_now < kFillingMax) {
-        ++filled_now;
+      if (kept.without_log && anew_now < kFillingMax) {
+        ++anew_now;
         kept.changing = true;
         anew.push_back(kept.owned);
       } else if (change && !kept.without_log) {
@@ -162,6 +170,7 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
   const std::vector<Shard::LogState> logs = kept.owned.shard->Logs();
   NoteSilence(kept, logs);
   const v1::ShardRecord& record = kept.owned.record;
+  kept.without_log = AllLogsGone(stores, record);
   int sound = 0;   // full, heard, and not to be emptied
   int steady = 0;  // of these, that have answered since the last look, or owe no answer
   int heard = 0;   // full, and heard
@@ -208,7 +217,6 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
   }
   const auto wanted = static_cast<int>(context_.log_replicas);
   kept.degraded = shares_machine || heard < wanted;
-  kept.without_log = AllLogsGone(stores, record);
   // The last full replica stays, whatever has become of it.
   if (lost && (heard > 0 || !record.replicas(lost->first).full())) {
     Change without = Without(kept, lost->first, lost->second);
@@ -250,7 +258,10 @@ void LogKeeper::BeginAnew(const OwnedShard& owned) {
   context_.coordinator.List("nodes/", [self = shared_from_this(),
                                        owned](const StatusOr<std::vector<KeyValue>>& nodes) {
     const ShardId id = owned.shard->id();
-    if (!nodes.ok() || !CompareLogs(id, owned.record, *nodes, /*silent_too=*/false).ok()) {
+    v1::ShardRecord placed;
+    PlaceNewLog(self->context_.logs.Stores(), self->context_.log_replicas, id, placed);
+    if (!nodes.ok() || !CompareLogs(id, owned.record, *nodes, /*silent_too=*/false).ok() ||
+        placed.replicas_size() == 0) {
       return self->EndChange(*owned.shard);
     }
     spdlog::warn("shard {}: every store of its log has lost it: it begins anew from memory", id);
@@ -258,6 +269,14 @@ void LogKeeper::BeginAnew(const OwnedShard& owned) {
     owned.shard->End();
     self->WriteAnew(owned, 0);
   });
+}
+
+// Stores that have just started are not heard yet.
+int LogKeeper::LeastStores(uint64_t attempt) const {
+  const auto takers = std::ranges::count_if(
+      context_.logs.Stores(), [](const LogNodes::Store& store) { return !store.draining; });
+  const auto wanted = std::min<int64_t>(context_.log_replicas, takers);
+  return attempt < kPatientAttempts ? std::max(1, static_cast<int>(wanted)) : 1;
 }
 
 // For as long as it takes: there is no way back.
@@ -276,7 +295,7 @@ void LogKeeper::WriteAnew(const OwnedShard& owned, uint64_t attempt) {
                        first = attempt * kSequencesPerAttempt + 1] {
     return PiecesOf(shard, epoch, first);
   };
-  WriteNewLog(context_, owned.shard->id(), change.record, pieces,
+  WriteNewLog(context_, owned.shard->id(), change.record, LeastStores(attempt), pieces,
               [self = shared_from_this(), owned, change,
                attempt](const StatusOr<v1::ShardRecord>& record) mutable {
                 if (!record.ok()) {

@@ -27,8 +27,10 @@ class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
  public:
   // Looks in a row that a replica may keep one write waiting.
   static constexpr int kSilentLooksMax = 10;
-  // Replicas that are filled at a time.
+  // Replicas that are filled at a time; and shards whose logs begin anew at a time.
   static constexpr size_t kFillingMax = 8;
+  // Tries to write such a log to as many stores as are wanted; later fewer will do.
+  static constexpr uint64_t kPatientAttempts = 10;
 
   explicit LogKeeper(const TakingContext& context, FrontEndCounters& counters)
       : context_(context), counters_(counters) {}
@@ -40,6 +42,8 @@ class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
   // or while only this process has it.
   std::optional<OwnedShard> Release(const Shard& shard);
   void Look();
+  // Null: none of this number.
+  std::shared_ptr<Shard> Find(ShardId id) const;
   // Shards whose log has fewer full replicas than are wanted.
   size_t degraded() const;
   // Of these, those whose full replicas are all gone.
@@ -68,6 +72,8 @@ class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
   void EndChange(const Shard& shard);
   void BeginAnew(const OwnedShard& owned);
   void WriteAnew(const OwnedShard& owned, uint64_t attempt);
+  // How many stores are to take a new log.
+  int LeastStores(uint64_t attempt) const;
   // Null: another object is kept under its number, or none.
   Kept* Find(const Shard& shard) REQUIRES(mutex_);
   // `filled_now`: shards with a replica that is being filled.

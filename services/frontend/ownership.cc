@@ -17,6 +17,8 @@ namespace {
 constexpr size_t kShardsTakenAtOnce = 32;
 constexpr size_t kReleasedAtOnce = 8;
 constexpr int kPauseLooks = 5;
+// So long an owner that has lost its lease may take to come back, where nobody else has the table.
+constexpr int kLeasesToReturn = 3;
 constexpr Duration kIdlePoll = std::chrono::milliseconds(5);
 constexpr Duration kJoinRetry = std::chrono::seconds(1);
 constexpr char kShardsPrefix[] = "shards/";
@@ -687,9 +689,11 @@ void Ownership::ApplyShard(ShardId id, const WatchEvent& event,
     return;
   }
   known = {record, event.revision};
-  const auto shard = shards_.Find(id);
-  if (shard != nullptr && record.epoch() > shard->epoch()) {
-    lost->push_back(shard);
+  // Kept, but not in the table: it was to be served.
+  for (const auto& shard : {shards_.Find(id), keeper_->Find(id)}) {
+    if (shard != nullptr && record.epoch() > shard->epoch()) {
+      lost->push_back(shard);
+    }
   }
 }
 
@@ -717,7 +721,17 @@ void Ownership::LookAfter(Duration delay) {
   });
 }
 
+bool Ownership::MayBeInMemory(ShardId id, const std::vector<LogNodes::Store>& stores) {
+  const v1::ShardRecord& record = known_[id].record;
+  const bool may =
+      !record.owner().empty() && !live_.contains(record.owner()) && AllLogsGone(stores, record);
+  int& looks = only_in_memory_[id];
+  looks = may ? looks + 1 : 0;
+  return may && looks <= kLeasesToReturn * options_.membership->lease / options_.membership->look;
+}
+
 void Ownership::Look() {
+  const std::vector<LogNodes::Store> stores = taking_.logs.Stores();
   std::vector<ShardId> take;
   std::vector<std::shared_ptr<Shard>> release;
   bool quiet = false;
@@ -750,7 +764,9 @@ void Ownership::Look() {
       const bool given = owners[id] == options_.id;
       const bool nobodys = known_[id].record.owner().empty();
       const bool mine = wanted[id] == options_.id;
-      const bool wants = shard == nullptr && (given || (mine && owners[id].empty()));
+      const bool kept = shard != nullptr || keeper_->Find(id) != nullptr;
+      const bool wants =
+          !kept && (given || (mine && owners[id].empty() && !MayBeInMemory(id, stores)));
       // What is lost does not hold up the rest.
       const auto failure = not_taken_.find(id);
       quiet &= (failure != not_taken_.end() && IsLogLost(failure->second.second)) ||
@@ -786,7 +802,8 @@ void Ownership::Look() {
     Take(take, [](const Status&) {});
   }
   for (const auto& shard : release) {
-    Release(shard);
+    // Whoever takes it needs its log.
+    shard->Barrier([self = shared_from_this(), shard](const Status&) { self->Release(shard); });
   }
   keeper_->Look();
   LookAfter(options_.membership->look);

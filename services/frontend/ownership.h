@@ -147,6 +147,9 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
       REQUIRES(mutex_);
   void LookAfter(Duration delay);
   void Look();
+  // Whether the shard's log is gone and its owner, which has the table, may come back yet. Once a
+  // look.
+  bool MayBeInMemory(ShardId id, const std::vector<LogNodes::Store>& stores) REQUIRES(mutex_);
   void Release(const std::shared_ptr<Shard>& shard);
   void GiveBack(const OwnedShard& owned);
 
@@ -168,6 +171,7 @@ class Ownership : public std::enable_shared_from_this<Ownership> {
   // Looks, once it has joined again, until others' shards may be taken: where all were cut off from
   // the coordinator, all come back.
   int settling_ GUARDED_BY(mutex_) = 0;
+  std::map<ShardId, int> only_in_memory_ GUARDED_BY(mutex_);  // looks, see MayBeInMemory
   LeaseId lease_ GUARDED_BY(mutex_) = 0;
   bool joined_before_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;

@@ -470,7 +470,7 @@ void Shard::RaiseToken(SpaceId space, Token token, std::function<void(Status)> d
   Status refusal;
   {
     MutexLock lock(mutex_);
-    Token& current = tokens_[space];
+    Token& current = failed_ ? token : tokens_[space];
     if (failed_) {
       refusal = NotServing();
     } else if (token < current) {

@@ -863,6 +863,8 @@ class AllLogsGone : public OwnershipTest {
 
   std::array<MemoryTableLog, 3> fresh_{MemoryTableLog(nullptr, 2), MemoryTableLog(nullptr, 2),
                                        MemoryTableLog(nullptr, 2)};
+  std::array<MemoryTableLog, 3> later_{MemoryTableLog(nullptr, 3), MemoryTableLog(nullptr, 3),
+                                       MemoryTableLog(nullptr, 3)};
   std::unique_ptr<Member> a_;
   std::optional<FrontEndClient> client_;
 };
@@ -914,6 +916,62 @@ TEST_F(AllLogsGone, AShardThatIsInMemoryOnlyIsNotGivenAway) {
   EXPECT_EQ(b->owned(), 0u);
   Fail(StatusCode::kOk);
   RunUntil([&] { return a_->front_end().Idle() && a_->owned() + b->owned() == kShards; });
+  Kill(a_);
+  RunUntil([&] { return b->owned() == kShards; });
+  ExpectPages(*b);
+}
+
+// Whoever takes the table over has read the logs, but is not served by them when they go.
+TEST_F(AllLogsGone, BeforeANewOwnerHasWrittenToThem) {
+  for (CutLog& log : cut_) {
+    log.refuses = true;
+  }
+  Kill(a_);
+  const auto b = Make("b");
+  Run(std::chrono::seconds(1));
+  EXPECT_EQ(b->owned(), 0u);
+  LoseLogs();
+  Run(std::chrono::seconds(3));
+  for (CutLog& log : cut_) {
+    log.refuses = false;
+  }
+  RunUntil([&] { return b->front_end().shards_degraded() == 0 && b->owned() == kShards; });
+  ExpectPages(*b);
+}
+
+// Nobody knows yet that the stores have lost the new ones as well.
+TEST_F(AllLogsGone, AndThoseThatBeginAnewAreToo) {
+  LoseLogs();
+  for (size_t i = 0; i < cut_.size(); ++i) {
+    cut_[i].Replace(later_[i]);
+  }
+  Run(std::chrono::seconds(5));
+  EXPECT_EQ(a_->front_end().counters().logs_begun_anew, kShards);
+  EXPECT_EQ(a_->front_end().shards_degraded(), kShards);
+  for (LogNodes::Store& store : stores_.stores) {
+    store.incarnation = 3;
+  }
+  Register();
+  RunUntil([&] { return a_->front_end().shards_degraded() == 0 && a_->owned() == kShards; });
+  ExpectPages(*a_);
+}
+
+// The others cannot serve what only it has: they leave it time to come back.
+TEST_F(AllLogsGone, AndTheLeaseOfTheOwner) {
+  const auto b = Make("b");
+  RunUntil([&] { return a_->owned() == 4 && b->owned() == 4; });
+  LoseLogs();
+  Fail(StatusCode::kUnavailable);
+  a_->GrantLease(false);
+  coordinator_.ExpireLease(a_->lease());
+  Run(2 * kLease);
+  a_->GrantLease(true);
+  Run(kLease);
+  Fail(StatusCode::kOk);
+  RunUntil([&] {
+    return a_->owned() + b->owned() == kShards &&
+           a_->front_end().shards_degraded() + b->front_end().shards_degraded() == 0;
+  });
   Kill(a_);
   RunUntil([&] { return b->owned() == kShards; });
   ExpectPages(*b);
