@@ -48,6 +48,11 @@ auto Telling(const char* call, Offset offset, Done done) {
 
 }  // namespace
 
+int MinutesAsked() {
+  const char* const given = std::getenv("VSWAP_TEST_MINUTES");
+  return given == nullptr ? 0 : std::atoi(given);
+}
+
 void TellingSpace::Store(std::vector<ContentAt> pages, StoreDone done) {
   const Offset first = pages.front().offset;
   space_.Store(std::move(pages), Telling("a store", first, std::move(done)));
@@ -127,15 +132,13 @@ void ChaosCluster::AddTenants(bool loss_allowed) {
     });
   }
   for (const uint64_t pages : {uint64_t{1000}, uint64_t{kStripePages + 600}}) {
-    if (loss_allowed) {
-      break;
-    }
     add(SpaceKind::kAllocated, pages, [&](EntriesUnderTest& space, SpaceId id) {
       return std::make_unique<EntryWorkload>(space, id,
                                              EntryWorkload::Options{.seed = random_.Next64(),
                                                                     .space_pages = pages,
                                                                     .references_max = 1200,
-                                                                    .owners_change = true});
+                                                                    .owners_change = true,
+                                                                    .loss_allowed = loss_allowed});
     });
   }
 }
@@ -204,7 +207,7 @@ void ChaosCluster::Check() {
   std::printf("%zu complaints; %s\n", complaints, Sum().ToString().c_str());
 }
 
-void ChaosCluster::CheckFrees() {
+void ChaosCluster::FreeAll() {
   for (bool more = true; more && !HasFailure();) {
     more = false;
     for (const auto& tenant : tenants_) {
@@ -212,7 +215,6 @@ void ChaosCluster::CheckFrees() {
     }
     ForEach(&Tenant::Calm);
   }
-  Check();
 }
 
 }  // namespace vswap

@@ -20,6 +20,9 @@
 
 namespace vswap {
 
+// VSWAP_TEST_MINUTES; 0: as short as it may be.
+int MinutesAsked();
+
 // Prints with what status a call has failed.
 class TellingSpace : public EntriesUnderTest {
  public:
@@ -78,8 +81,7 @@ class ChaosCluster : public testing::Test {
   // `flags`: of deploy/cluster.sh.
   explicit ChaosCluster(const std::string& flags = "--compressors 2 --stores 3 --memory-max 8MiB");
 
-  // Two device spaces and, unless pages may be lost, two allocated ones: one that is full at times,
-  // and one in two shards.
+  // Two device spaces and two allocated ones: one that is full at times, and one in two shards.
   void AddTenants(bool loss_allowed = false);
   void ForEach(void (Tenant::*method)());
   Workload::Counts Sum();
@@ -92,8 +94,16 @@ class ChaosCluster : public testing::Test {
   void AwaitRedundancy();
   // Loads everything: there is nothing to complain of.
   void Check();
-  // Frees everything, reference by reference, and loads it again.
-  void CheckFrees();
+  // Frees everything, reference by reference; after a check.
+  void FreeAll();
+  // In a run of the suite the seed chooses one.
+  template <typename T = std::string>
+  std::vector<T> OneOrAll(std::vector<T> choices) {
+    if (MinutesAsked() == 0) {
+      choices = {choices[random_.Below(choices.size())]};
+    }
+    return choices;
+  }
 
   static constexpr int kFrontEnds = 2;
   SeededRandom random_{TestSeed()};

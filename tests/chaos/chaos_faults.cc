@@ -66,7 +66,7 @@ bool IsHarm(const Round& round) {
 // What a run in the suite has so many rounds of.
 enum class Share { kShort, kLong, kMended, kHarm };
 constexpr std::pair<Share, int> kSuiteShares[] = {
-    {Share::kShort, 2}, {Share::kLong, 1}, {Share::kMended, 1}, {Share::kHarm, 2}};
+    {Share::kShort, 2}, {Share::kLong, 1}, {Share::kMended, 1}, {Share::kHarm, 1}};
 
 Share ShareOf(const Round& round) {
   return IsHarm(round)          ? Share::kHarm
@@ -83,20 +83,19 @@ constexpr uint32_t kBurstTogether = 256;
 
 constexpr auto kKilledMax = milliseconds(1500);
 constexpr auto kLongMin = milliseconds(11000);
-constexpr auto kLongMax = milliseconds(14000);
 
 }  // namespace
 
 const char* NameOf(Fault fault) { return kNames[static_cast<int>(fault)]; }
 
-int MinutesAsked() {
-  const char* const given = std::getenv("VSWAP_TEST_MINUTES");
-  return given == nullptr ? 0 : std::atoi(given);
-}
-
 // In a namespace of its own, which goes with the command.
 bool Chaos::DisksAllowed() {
   return std::system("unshare --mount mount -t tmpfs vswap /mnt > /dev/null 2>&1") == 0;
+}
+
+std::string Chaos::AnyOf(const std::string& role) {
+  const uint64_t processes = role == "store" ? 3 : role == "etcd" ? 1 : 2;
+  return role + "/" + std::to_string(1 + random_.Below(processes));
 }
 
 void Chaos::Begin(Fault fault, const std::string& process) {
@@ -127,8 +126,7 @@ void Chaos::End(Fault fault, const std::string& process) {
 
 void Chaos::Run(const Round& round) {
   const std::string role = round.role;
-  const uint64_t processes = role == "store" ? 3 : role == "etcd" ? 1 : 2;
-  const std::string process = role + "/" + std::to_string(1 + random_.Below(processes));
+  const std::string process = AnyOf(role);
   const Reactions before = reactions_.ReadAll();
   std::printf("%s %s", NameOf(round.fault),
               round.fault == kFillMemory ? "of all compressors" : process.c_str());
@@ -247,17 +245,13 @@ void Chaos::RunFullDisk(const std::string& process) {
   };
   {
     const Ballast ballast(cluster_.Disk(process));
-    const auto end = std::chrono::steady_clock::now() + full;
-    while (std::chrono::steady_clock::now() < end) {
-      // The log of writes has taken some room beforehand.
-      if (Node(process)["background_errors"] == errors) {
-        store_some();
-      } else {
-        std::this_thread::sleep_for(milliseconds(200));
-      }
-    }
+    // The log of writes has taken some room beforehand.
+    EXPECT_TRUE(PollUntil([&] {
+      store_some();
+      return Node(process)["background_errors"] > errors;
+    }));
+    std::this_thread::sleep_for(full);
     ExpectProgress();
-    EXPECT_GT(Node(process)["background_errors"], errors) << "its disk has never been full";
   }
   // It takes pages again, without a new start.
   const uint64_t held = Node(process)["pages"];
@@ -330,6 +324,12 @@ void Chaos::Print(const char* what, const Reactions& reactions) {
       static_cast<unsigned long long>(reactions.log_replicas_removed),
       static_cast<unsigned long long>(reactions.pages_rebuilt),
       static_cast<unsigned long long>(reactions.pages_degraded));
+}
+
+Round Chaos::OneOf(const std::string& role) {
+  const std::vector<Round> rounds = Shuffled();
+  return *std::ranges::find_if(
+      rounds, [&](const Round& round) { return round.role == role && !IsHarm(round); });
 }
 
 std::vector<Round> Chaos::Shuffled() {

@@ -38,33 +38,29 @@ struct Round {
   Away away;
 };
 
-// VSWAP_TEST_MINUTES; 0: as short as it may be.
-int MinutesAsked();
-
 // Faults of the processes of a cluster under load.
 class Chaos : public ChaosCluster {
  protected:
   Chaos() : Chaos("--compressors 2 --stores 3 --memory-max 8MiB") {}
   explicit Chaos(const std::string& flags) : Chaos(flags, DisksAllowed()) {}
 
+  // Longer than every time-out: see Away.
+  static constexpr auto kLongMax = std::chrono::milliseconds(14000);
+
+  // A process of the role.
+  std::string AnyOf(const std::string& role);
   // Of a process: kKill to kDestroy.
   void Begin(Fault fault, const std::string& process);
   void End(Fault fault, const std::string& process);
   // A fault of one process of the role and its end; all spaces have gone on at last, everything has
   // its copies, and no caller has heard of it.
   void Run(const Round& round);
+  // A round of the role whose process is killed, stopped, cut off or destroyed.
+  Round OneOf(const std::string& role);
   // The rounds, in an order of the seed's.
   std::vector<Round> Shuffled();
   // Those of the suite: a few of each kind, which the seed chooses.
   std::vector<Round> Chosen();
-  // In a run of the suite the seed chooses one.
-  template <typename T = std::string>
-  std::vector<T> OneOrAll(std::vector<T> choices) {
-    if (MinutesAsked() == 0) {
-      choices = {choices[random_.Below(choices.size())]};
-    }
-    return choices;
-  }
   std::chrono::milliseconds Below(std::chrono::milliseconds max) {
     return std::chrono::milliseconds(random_.Below(static_cast<uint64_t>(max.count())));
   }

@@ -68,6 +68,16 @@ void KnownPages::FreeAll() {
   stored_.clear();
 }
 
+uint64_t KnownPages::CountOnDisk(Extent slots) {
+  const auto runs = client_->Extents(slots.offset, slots.pages);
+  EXPECT_TRUE(runs.ok()) << runs.status();
+  uint64_t count = 0;
+  for (size_t i = 0; runs.ok() && i < runs->size(); ++i) {
+    count += (*runs)[i].kind == BackingKind::kPhysical ? (*runs)[i].pages : 0;
+  }
+  return count;
+}
+
 std::map<KnownPages::Kind, KnownPages::Found> KnownPages::LoadAll() {
   std::map<Kind, Found> found;
   for (auto next = stored_.begin(); next != stored_.end();) {

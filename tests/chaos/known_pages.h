@@ -28,6 +28,8 @@ class KnownPages {
   void FreeAll();
   // Loads every page that was stored.
   std::map<Kind, Found> LoadAll();
+  // How many of the slots have their page on disk.
+  uint64_t CountOnDisk(Extent slots);
   // What the slot holds, where something was stored there.
   PageBytes PageOf(Offset offset) const;
 

@@ -1,16 +1,13 @@
 #include <array>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
 #include "tests/chaos/chaos_cluster.h"
-#include "tests/chaos/damage.h"
-#include "tests/support/service.h"
 
-// A cluster of real processes under load at its limits: full, with more faults at once than it has
-// copies, with damaged copies.
+// A cluster of real processes under load at its limits: full, and with more faults at once than it
+// has copies.
 namespace vswap {
 namespace {
 
@@ -87,9 +84,18 @@ TEST_F(FullCluster, GoesOnAndIsAsBeforeOnceThereIsRoom) {
 class TooManyFaults : public ChaosCluster {
  protected:
   TooManyFaults() : ChaosCluster("--compressors 3 --stores 3 --memory-max 8MiB") {}
+
+  // Processes of these roles; of three of a kind two.
+  std::vector<std::string> ChooseTwo(const std::string& roles) {
+    const uint64_t first = random_.Below(3);
+    const uint64_t second = (first + 1 + random_.Below(2)) % 3;
+    return {(roles == "two stores" ? "store/" : "compressor/") + std::to_string(first + 1),
+            (roles == "two compressors" ? "compressor/" : "store/") + std::to_string(second + 1)};
+  }
 };
 
-// Both copies of some pages: these are told as lost, until something is stored there.
+// Both copies of some pages: these are told as lost, until something is stored there. A compressor
+// and a store have no page's both copies.
 TEST_F(TooManyFaults, LosePagesAndSaySo) {
   ASSERT_TRUE(cluster_.up());
   AddTenants(/*loss_allowed=*/true);
@@ -102,44 +108,52 @@ TEST_F(TooManyFaults, LosePagesAndSaySo) {
       EXPECT_EQ(known.Store({2 * kPages + next, kTogether}, Kind::kZeros), kTogether);
     }
   };
-  store_all();
-  AwaitRedundancy();
-  for (const std::string process : {"compressor/1", "compressor/2"}) {
-    std::printf("destroy %s\n", process.c_str());
-    cluster_.Destroy(process);
-  }
-  for (const std::string process : {"compressor/1", "compressor/2"}) {
-    cluster_.Restart(process);
-  }
-  ExpectProgress();
+  for (const std::string& roles :
+       OneOrAll({"two compressors", "two stores", "a compressor and a store"})) {
+    ForEach(&Tenant::Resume);
+    store_all();
+    AwaitRedundancy();
+    // Where a compressor was slow to answer.
+    const uint64_t texts_on_disk = known.CountOnDisk({0, kPages});
+    const uint64_t lost_before = Sum().lost_pages;
+    const std::vector<std::string> victims = ChooseTwo(roles);
+    for (const std::string& process : victims) {
+      std::printf("destroy %s\n", process.c_str());
+      cluster_.Destroy(process);
+    }
+    for (const std::string& process : victims) {
+      cluster_.Restart(process);
+    }
+    ExpectProgress();
 
-  auto found = known.LoadAll();
-  std::printf("of the known pages in the compressors %llu are told as lost\n",
-              static_cast<unsigned long long>(found[Kind::kText].lost));
-  EXPECT_GT(found[Kind::kText].lost, 0u);
-  EXPECT_GT(found[Kind::kText].right, 0u);
-  for (const Kind kind : {Kind::kText, Kind::kNoise, Kind::kZeros}) {
-    EXPECT_EQ(found[kind].wrong, 0u);
-    EXPECT_TRUE(kind == Kind::kText || found[kind].lost == 0);
-  }
+    auto found = known.LoadAll();
+    std::printf("of the known pages %llu in compressors and %llu in stores are told as lost\n",
+                static_cast<unsigned long long>(found[Kind::kText].lost),
+                static_cast<unsigned long long>(found[Kind::kNoise].lost));
+    for (const Kind kind : {Kind::kText, Kind::kNoise, Kind::kZeros}) {
+      EXPECT_EQ(found[kind].wrong, 0u);
+      EXPECT_GT(found[kind].right, 0u);
+    }
+    EXPECT_EQ(found[Kind::kText].lost > texts_on_disk, roles == "two compressors");
+    EXPECT_EQ(found[Kind::kNoise].lost > 0, roles == "two stores");
+    EXPECT_EQ(found[Kind::kZeros].lost, 0u);
 
-  store_all();
-  found = known.LoadAll();
-  for (const Kind kind : {Kind::kText, Kind::kNoise, Kind::kZeros}) {
-    EXPECT_EQ(found[kind].right, kPages);
+    store_all();
+    found = known.LoadAll();
+    for (const Kind kind : {Kind::kText, Kind::kNoise, Kind::kZeros}) {
+      EXPECT_EQ(found[kind].right, kPages);
+    }
+    AwaitRedundancy();
+    Check();
+    EXPECT_EQ(Sum().lost_pages > lost_before, roles != "a compressor and a store");
+    // What was lost of the spaces goes with what is freed, and does not come back.
+    FreeAll();
+    const uint64_t lost = Sum().lost_pages;
+    ForEach(&Tenant::Resume);
+    ExpectProgress();
+    Check();
+    EXPECT_EQ(Sum().lost_pages, lost);
   }
-  AwaitRedundancy();
-  Check();
-  // What was lost of the spaces goes with what is freed, and does not come back.
-  for (const auto& tenant : tenants_) {
-    tenant->workload().FreeAll();
-  }
-  ForEach(&Tenant::Calm);
-  const uint64_t lost = Sum().lost_pages;
-  ForEach(&Tenant::Resume);
-  ExpectProgress();
-  Check();
-  EXPECT_EQ(Sum().lost_pages, lost);
 }
 
 // All that is known of the pages: an operator has to say so, then the hosts are told, and go on.
@@ -193,154 +207,6 @@ TEST_F(TooManyFaults, AShardWithoutALogIsGivenUp) {
     }
     return pages < 2 * kPages + kPages / 2;
   })) << pages;
-  Check();
-}
-
-// Bits that changed while a process was dead. The other copy serves.
-class Damage : public ChaosCluster {
- protected:
-  // Of either kind in more than one cluster: of neighbours the same copy is asked first.
-  static constexpr uint32_t kPages = 1000;
-
-  void Start() {
-    ASSERT_TRUE(cluster_.up());
-    AddTenants();
-    known_ = std::make_unique<KnownPages>(cluster_.frontends(), "known");
-    for (Offset next = 0; next < kPages; next += kTogether) {
-      EXPECT_EQ(known_->Store({next, kTogether}, Kind::kNoise), kTogether);
-      EXPECT_EQ(known_->Store({kPages + next, kTogether}, Kind::kText), kTogether);
-    }
-    AwaitRedundancy();
-  }
-  // Kills a store, which takes the machine for started since.
-  void MachineGoesDown(const std::string& store) {
-    cluster_.Kill(store);
-    const std::string path = cluster_.DataDir(store) + "/store/store.state";
-    std::string state;
-    {
-      std::ifstream file(path);
-      for (std::string line; std::getline(file, line);) {
-        state += (line.starts_with("boot_id ") ? "boot_id another" : line) + "\n";
-      }
-    }
-    std::ofstream(path) << state;
-  }
-  // That nodes have met some of it, and that nobody else has.
-  void ExpectServed(int damaged) {
-    EXPECT_GT(damaged, 0);
-    ExpectProgress();
-    AwaitRedundancy();  // a node that was silent is not asked first
-    auto found = known_->LoadAll();
-    EXPECT_EQ(found[Kind::kNoise].right, kPages);
-    EXPECT_EQ(found[Kind::kText].right, kPages);
-    Check();
-    const auto status = nlohmann::json::parse(cluster_.Control("status --output json"));
-    uint64_t met = 0;
-    for (const auto& node : status["nodes"]) {
-      met += node["corrupt_pages"].get<uint64_t>();
-    }
-    std::printf("%d records damaged, %llu found damaged\n", damaged,
-                static_cast<unsigned long long>(met));
-    EXPECT_GT(met, 0u);
-  }
-
-  std::unique_ptr<KnownPages> known_;
-};
-
-TEST_F(Damage, OfACompressorsFileCostsNoPage) {
-  Start();
-  cluster_.Kill("compressor/1");
-  const int damaged = DamageArena(cluster_.Arena("compressor/1"), random_);
-  cluster_.Restart("compressor/1");
-  ExpectServed(damaged);
-}
-
-// A store's machine that went down: the log is not believed, the pages are copies as before.
-TEST_F(Damage, AStoreKeepsItsPagesWhereItsMachineWentDown) {
-  Start();
-  const auto node = [this] {
-    for (const auto& each : nlohmann::json::parse(cluster_.Control("nodes --output json"))) {
-      if (each["name"] == "store-1") {
-        return each;
-      }
-    }
-    return nlohmann::json();
-  };
-  const uint64_t incarnation = node()["incarnation"];
-  EXPECT_EQ(node()["log_incarnation"], incarnation);
-  MachineGoesDown("store/1");
-  cluster_.Restart("store/1");
-  ExpectProgress();
-  AwaitRedundancy();
-  EXPECT_EQ(node()["incarnation"], incarnation);
-  EXPECT_NE(node()["log_incarnation"], incarnation);
-  for (const char* const store : {"store/2", "store/3"}) {
-    cluster_.Destroy(store);
-    cluster_.Restart(store);
-    ExpectProgress();
-    AwaitRedundancy();
-    EXPECT_GT(node()["log_replicas"], 0);
-  }
-  EXPECT_EQ(known_->LoadAll()[Kind::kNoise].right, kPages);
-  Check();
-}
-
-// All of them at once, so that no log is left; but the front-ends have the tables.
-TEST_F(Damage, TheMachinesOfAllStoresMayGoDownWhileTheFrontEndsLive) {
-  Start();
-  const std::array<const char*, 3> stores = {"store/1", "store/2", "store/3"};
-  for (const char* const store : stores) {
-    MachineGoesDown(store);
-  }
-  for (const char* const store : stores) {
-    cluster_.Restart(store);
-  }
-  ExpectProgress();
-  AwaitRedundancy();
-  uint64_t anew = 0;
-  for (const char* const front_end : {"frontend/1", "frontend/2"}) {
-    anew += MetricIn(cluster_.Metrics(front_end), "vswap_logs_begun_anew_total");
-    cluster_.Kill(front_end);
-    cluster_.Restart(front_end);
-    ExpectProgress();
-    AwaitRedundancy();
-  }
-  EXPECT_GT(anew, 0u);
-  auto found = known_->LoadAll();
-  EXPECT_EQ(found[Kind::kNoise].right, kPages);
-  EXPECT_EQ(found[Kind::kText].right, kPages);
-  Check();
-}
-
-// A start brings what the write-ahead log has into a file of its own.
-class DamagedStore : public Damage {
- protected:
-  int DamageStoreFiles() {
-    Start();
-    cluster_.Kill("store/1");
-    cluster_.Restart("store/1");
-    ExpectProgress();
-    AwaitRedundancy();
-    cluster_.Kill("store/1");
-    const int damaged = DamageStore(cluster_.DataDir("store/1"), *known_, {0, kPages});
-    cluster_.Restart("store/1");
-    return damaged;
-  }
-};
-
-TEST_F(DamagedStore, CostsNoPage) { ExpectServed(DamageStoreFiles()); }
-
-// Nobody loads the damaged pages before their other copies go, one store after the other.
-TEST_F(DamagedStore, IsMendedBeforeRedundancyIsFull) {
-  EXPECT_GT(DamageStoreFiles(), 0);
-  AwaitRedundancy();
-  for (const char* const store : {"store/2", "store/3"}) {
-    cluster_.Destroy(store);
-    cluster_.Restart(store);
-    ExpectProgress();
-    AwaitRedundancy();
-  }
-  EXPECT_EQ(known_->LoadAll()[Kind::kNoise].right, kPages);
   Check();
 }
 

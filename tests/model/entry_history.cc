@@ -231,6 +231,9 @@ void EntryHistory::CheckPages(const Load& load, const std::vector<Offset>& offse
 }
 
 void EntryHistory::CheckPage(const Load& load, Offset offset, const LoadedPage& page) {
+  if (page.code == PageCode::kDataLoss && SurelyWas(load, offset) == Surely::kZeros) {
+    return Wrong(offset, "zeros are lost");
+  }
   if (page.code == PageCode::kNotFound) {
     return LiveSince(offset, load.began) ? Wrong(offset, "a live entry was not found") : void();
   }
@@ -293,6 +296,8 @@ void EntryHistory::CheckBacking(const Load& load, Extent extent, const SlotRun& 
         right = was != Surely::kZeros && MayBeLiveSince(offset, load.began);
         break;
       case BackingKind::kLost:
+        right = loss_allowed_ && was != Surely::kZeros && MayBeLiveSince(offset, load.began);
+        break;
       case BackingKind::kUnset:
         break;
     }

@@ -38,8 +38,9 @@ class EntryHistory {
     History::LoadId contents = 0;
   };
 
-  EntryHistory(SpaceId space, uint64_t space_pages)
-      : space_(space), space_pages_(space_pages), contents_(space) {}
+  // `loss_allowed`: a page may be lost that is not zeros.
+  EntryHistory(SpaceId space, uint64_t space_pages, bool loss_allowed = false)
+      : space_(space), space_pages_(space_pages), loss_allowed_(loss_allowed), contents_(space) {}
 
   void BeginAllocate() { ++allocations_; }
   void EndAllocate(uint32_t order, uint32_t count, const StatusOr<std::vector<Extent>>& extents);
@@ -120,6 +121,7 @@ class EntryHistory {
 
   const SpaceId space_;
   const uint64_t space_pages_;
+  const bool loss_allowed_;
   History contents_;
   Time now_ = 1;
   uint32_t allocations_ = 0;      // under way

@@ -21,6 +21,7 @@ class EntryWorkload : public Workload {
     // A store may be refused by a later owner of its shard than the one that did it: who takes a
     // shard over knows of duplicates and frees what was answered, and of stores only the pages.
     bool owners_change = false;
+    bool loss_allowed = false;
   };
 
   EntryWorkload(EntriesUnderTest& space, SpaceId id, const Options& options)
@@ -28,7 +29,7 @@ class EntryWorkload : public Workload {
         space_(space),
         id_(id),
         options_(options),
-        history_(id, options.space_pages) {}
+        history_(id, options.space_pages, options.loss_allowed) {}
 
   bool IssueOne() override;
   void LoadAll() override;
