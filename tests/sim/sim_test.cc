@@ -148,7 +148,8 @@ INSTANTIATE_TEST_SUITE_P(
                     PlantedBug::kNoProof, PlantedBug::kNoFence, PlantedBug::kDuplicateAppliedTwice,
                     PlantedBug::kUnprovenLoads, PlantedBug::kLeftoverDeletedEverywhere,
                     PlantedBug::kOrphansByNameOnly, PlantedBug::kOneCopyAcknowledged,
-                    PlantedBug::kUnknownIncarnationBelieved),
+                    PlantedBug::kUnknownIncarnationBelieved, PlantedBug::kFreeAppliedTwice,
+                    PlantedBug::kAnswersNotLogged, PlantedBug::kLogIncarnationKept),
     [](const auto& param) {
       std::string name = Name(param.param);
       std::erase(name, ' ');
