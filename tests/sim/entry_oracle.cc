@@ -148,6 +148,11 @@ void EntryOracle::Surveyed(Token token, const References& found) {
       DecideAllocation(*change, found);
     }
   }
+  for (const ChangePtr& change : undecided) {
+    if (change->kind != Kind::kStore) {
+      ++(change->done ? found_done_ : found_not_done_);
+    }
+  }
   Compare(found);
 }
 

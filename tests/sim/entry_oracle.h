@@ -73,6 +73,9 @@ class EntryOracle {
   // A record with this content of a slot was destroyed, which its entry may name.
   void Destroyed(Offset offset, History::Content content) { destroyed_[offset].insert(content); }
 
+  // Changes of references of which a survey had to say whether they were done.
+  uint64_t found_done() const { return found_done_; }
+  uint64_t found_not_done() const { return found_not_done_; }
   std::vector<std::string> wrong() const;
   uint64_t pages_checked() const { return history_.pages_checked(); }
 
@@ -89,6 +92,8 @@ class EntryOracle {
   Token attached_ = 0;
   std::vector<ChangePtr> undecided_;
   std::map<Offset, std::set<History::Content>> destroyed_;
+  uint64_t found_done_ = 0;
+  uint64_t found_not_done_ = 0;
   std::vector<std::string> wrong_;
 };
 

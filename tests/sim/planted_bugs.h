@@ -44,6 +44,8 @@ enum class PlantedBug : uint8_t {
   kUnknownIncarnationBelieved,
   // A late duplicate of a free of an allocated space's entries is taken for a new one.
   kFreeAppliedTwice,
+  // The same with an allocation.
+  kAllocationAppliedTwice,
   // Answers to allocate, duplicate and free are not in the log.
   kAnswersNotLogged,
   // A log that went with its machine goes on, empty, as the incarnation that it was.
@@ -65,6 +67,7 @@ inline const char* Name(PlantedBug bug) {
                                            "one copy acknowledged",
                                            "unknown incarnation believed",
                                            "free applied twice",
+                                           "allocation applied twice",
                                            "answers not logged",
                                            "log incarnation kept"};
   return kNames[static_cast<size_t>(bug)];

@@ -240,17 +240,20 @@ void SimEntryClient::Change(const OpPtr& op, const EntryOracle::ChangePtr& chang
       changing_.erase(offset);
     }
   };
-  const bool twice = options_.bug == PlantedBug::kFreeAppliedTwice;
-  if (twice) {
+  const EntryOracle::Kind kind = change->kind;
+  const bool frees_twice = options_.bug == PlantedBug::kFreeAppliedTwice;
+  const bool allocates_twice = options_.bug == PlantedBug::kAllocationAppliedTwice;
+  const bool applied_twice = (frees_twice && kind == EntryOracle::Kind::kFree) ||
+                             (allocates_twice && kind == EntryOracle::Kind::kAllocate);
+  if (frees_twice || allocates_twice) {
     const RequestHeader spare = client_->Next(0);
     client_->Answered(spare);
     spare_ = spare.sequence;
   }
-  const bool free_twice = twice && change->kind == EntryOracle::Kind::kFree;
-  op->send = [this, change, whole, free_twice, effect = std::move(effect)](const OpPtr& sent,
-                                                                           SimFrontEnd& to) {
+  op->send = [this, change, whole, applied_twice, effect = std::move(effect)](const OpPtr& sent,
+                                                                              SimFrontEnd& to) {
     std::function<void(Callback<MutationResult>)> again;
-    if (free_twice) {
+    if (applied_twice) {
       again = [this, &to, header = sent->header, effect](Callback<MutationResult> answer) {
         RequestHeader fresh = header;
         fresh.sequence = spare_;
@@ -275,8 +278,7 @@ void SimEntryClient::OnChanged(const Op& op, EntryOracle::Change& change, bool w
   const bool no_slots = change.kind == EntryOracle::Kind::kAllocate &&
                         result.status.code() == StatusCode::kResourceExhausted;
   // What the planted bug puts into the window is not to be what gives it away.
-  const bool of_bug = options_.bug == PlantedBug::kFreeAppliedTwice &&
-                      ReasonOf(result.status) == ErrorReason::kSuperseded;
+  const bool of_bug = spare_ != 0 && ReasonOf(result.status) == ErrorReason::kSuperseded;
   if (!result.status.ok() && !no_slots && !of_bug) {
     Wrong("a change was refused: " + std::string(MessageOf(result.status)));
   }

@@ -55,7 +55,7 @@ class SimEntryClient : public SimClient {
   bool surveyed_ = false;
   size_t last_frees_ = 0;  // under way, of last references
   bool freeing_all_ = false;
-  Sequence spare_ = 0;  // for kFreeAppliedTwice: newer than any request's
+  Sequence spare_ = 0;  // for the planted bugs: newer than any request's
 };
 
 }  // namespace vswap

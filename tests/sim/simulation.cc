@@ -182,6 +182,8 @@ Simulation::Result Simulation::Run() {
     const std::vector<std::string> wrong = oracle->wrong();
     result.wrong.insert(result.wrong.end(), wrong.begin(), wrong.end());
     result.pages_checked += oracle->pages_checked();
+    result.counts["changes found done"] += oracle->found_done();
+    result.counts["changes found not done"] += oracle->found_not_done();
   }
   for (const auto& client : clients_) {
     result.requests += client->answered();
