@@ -16,9 +16,10 @@ constexpr char kEntries[] = "entries";  // the allocated space
 
 }  // namespace
 
-Simulation::Simulation(uint64_t seed, PlantedBug bug)
+Simulation::Simulation(uint64_t seed, PlantedBug bug, Faults faults)
     : seed_(seed),
       bug_(bug),
+      faults_(faults),
       random_(Mix64(seed + 1)),
       network_(world_, Mix64(seed + 2)),
       coordinator_(world_, NextId(), Mix64(seed + 3)),
@@ -125,7 +126,8 @@ SimFrontEnd::Cluster Simulation::MakeCluster() {
           .physical_copies = shape_.physical_copies,
           .redundancy = {.look = Millis(40 + random_.Below(random_.Below(2) == 0 ? 80 : 400)),
                          .silent_looks_max = static_cast<int>(1 + random_.Below(5))},
-          .compare_every = Millis(300 + Mix64(seed_ + 5) % 3000),
+          .compare_every =
+              Millis(of_owners() ? 20 + Mix64(seed_ + 5) % 200 : 300 + Mix64(seed_ + 5) % 3000),
           .writeback = random_.Below(2) == 0
                            ? std::nullopt
                            : std::optional(Writeback::Options{
@@ -139,7 +141,7 @@ SimFrontEnd::Cluster Simulation::MakeCluster() {
 }
 
 Simulation::Result Simulation::Run() {
-  const uint64_t members = 1 + random_.Below(3);
+  const uint64_t members = of_owners() ? 2 + random_.Below(2) : 1 + random_.Below(3);
   for (uint64_t i = 0; i < members; ++i) {
     members_.push_back(std::make_unique<Member>());
     members_.back()->id = std::string("front-end-") + static_cast<char>('a' + i);

@@ -42,7 +42,13 @@ class Simulation {
     double seconds = 0;  // of virtual time
   };
 
-  Simulation(uint64_t seed, PlantedBug bug);
+  // What befalls it.
+  enum class Faults : uint8_t {
+    kAll,
+    kOfOwners,  // front-ends that do not know that they were replaced, and often compare nodes
+  };
+
+  Simulation(uint64_t seed, PlantedBug bug, Faults faults = Faults::kAll);
   ~Simulation();
   // Told of everything that happens, a line each.
   void SetLog(std::function<void(const std::string&)> log);
@@ -57,6 +63,7 @@ class Simulation {
     return std::chrono::milliseconds(count);
   }
 
+  bool of_owners() const { return faults_ == Faults::kOfOwners; }
   // What is fixed for a run.
   struct Shape {
     Duration chaos{};
@@ -179,6 +186,7 @@ class Simulation {
 
   const uint64_t seed_;
   const PlantedBug bug_;
+  const Faults faults_;
   SeededRandom random_;
   ManualExecutor world_;
   SimNetwork network_;

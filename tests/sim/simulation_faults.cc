@@ -28,7 +28,12 @@ void Simulation::Fault() {
       &Simulation::DamagePage,      &Simulation::SlowServer,       &Simulation::CutPair,
       &Simulation::CutPair,         &Simulation::CrashCoordinator, &Simulation::ReplaceClient,
       &Simulation::LoseMachine};
-  (this->*kFaults[random_.Below(std::size(kFaults))])();
+  static constexpr void (Simulation::*kOfOwners[])() = {
+      &Simulation::PauseFrontEnd, &Simulation::PauseFrontEnd, &Simulation::IsolateFrontEnd,
+      &Simulation::IsolateFrontEnd, &Simulation::ReplaceClient};
+  const auto fault = of_owners() ? kOfOwners[random_.Below(std::size(kOfOwners))]
+                                 : kFaults[random_.Below(std::size(kFaults))];
+  (this->*fault)();
 }
 
 // --- Front-ends.
