@@ -174,7 +174,7 @@ EntryHistory::Use EntryHistory::BeginStore(Offset offset, History::Content conte
 
 void EntryHistory::EndStore(const Uses& uses, const StatusOr<std::vector<PageCode>>& codes,
                             const StoreKind& kind) {
-  const auto [whole, owners_change] = kind;
+  const auto [whole, owners_change, over] = kind;
   const auto any_more = [&](const Use& use) { return !use.gone && Find(use)->maybe_more; };
   const bool one_more = std::ranges::any_of(uses, any_more);
   for (size_t i = 0; i < uses.size(); ++i) {
@@ -198,7 +198,8 @@ void EntryHistory::EndStore(const Uses& uses, const StatusOr<std::vector<PageCod
                             "; references: " + std::to_string(slot->held) + " held");
     }
     --slot->users;
-    const History::Outcome refused = code == PageCode::kUnset || owners_change
+    const History::Outcome refused = over ? History::Outcome::kOver
+                                     : code == PageCode::kUnset || owners_change
                                          ? History::Outcome::kMaybe
                                          : History::Outcome::kNot;
     contents_.EndWrite(use.offset, use.write,

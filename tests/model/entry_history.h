@@ -56,6 +56,7 @@ class EntryHistory {
   struct StoreKind {
     bool whole = false;
     bool owners_change = false;  // whoever refuses it may not be the only one that had it
+    bool over = false;           // what is not known to be done by now will never be
   };
   void EndStore(const Uses& uses, const StatusOr<std::vector<PageCode>>& codes,
                 const StoreKind& kind);
@@ -63,6 +64,11 @@ class EntryHistory {
   Load BeginLoad() { return {now_++, contents_.BeginLoad()}; }
   void CheckPages(const Load& load, const std::vector<Offset>& offsets,
                   const std::vector<LoadedPage>& pages);
+  // Whether the load may find the entry live, and this content in it.
+  bool MayHold(const Load& load, Offset offset, History::Content content) const {
+    return MayBeLiveSince(offset, load.began) &&
+           contents_.MayReturn(load.contents, offset, content);
+  }
   // Whether slots of one backing, or of several, are what the folio may have been.
   void CheckUnmixed(const Load& load, Extent folio, bool mixed);
   void CheckBacking(const Load& load, Extent extent, const SlotRun& run);

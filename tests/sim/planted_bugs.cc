@@ -478,6 +478,17 @@ class ProoflessLog : public PassingLog {
   Executor& executor_;
 };
 
+// Leaves the answers out.
+class ForgetfulLog : public PassingLog {
+ public:
+  explicit ForgetfulLog(TableLog& log) : PassingLog(Always(log)) {}
+
+  void Write(LogWrite write, Callback<bool> done) override {
+    write.requests.clear();
+    PassingLog::Write(std::move(write), std::move(done));
+  }
+};
+
 }  // namespace
 
 void PlantAtServers(PlantedBug bug, const std::vector<SimServer*>& servers, uint64_t seed) {
@@ -542,6 +553,8 @@ std::unique_ptr<TableLog> PlantAtOwner(PlantedBug bug, TableLog& log, Executor& 
       return std::make_unique<HastyLog>(log, executor);
     case PlantedBug::kNoProof:
       return std::make_unique<ProoflessLog>(log, executor);
+    case PlantedBug::kAnswersNotLogged:
+      return std::make_unique<ForgetfulLog>(log);
     default:
       return nullptr;
   }

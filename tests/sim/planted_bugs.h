@@ -42,6 +42,14 @@ enum class PlantedBug : uint8_t {
   kOneCopyAcknowledged,
   // Whoever answers for a node is taken for the incarnation that is registered.
   kUnknownIncarnationBelieved,
+  // A late duplicate of a free of an allocated space's entries is taken for a new one.
+  kFreeAppliedTwice,
+  // The same with an allocation.
+  kAllocationAppliedTwice,
+  // Answers to allocate, duplicate and free are not in the log.
+  kAnswersNotLogged,
+  // A log that went with its machine goes on, empty, as the incarnation that it was.
+  kLogIncarnationKept,
 };
 
 inline const char* Name(PlantedBug bug) {
@@ -57,7 +65,11 @@ inline const char* Name(PlantedBug bug) {
                                            "leftover deleted everywhere",
                                            "orphans by name only",
                                            "one copy acknowledged",
-                                           "unknown incarnation believed"};
+                                           "unknown incarnation believed",
+                                           "free applied twice",
+                                           "allocation applied twice",
+                                           "answers not logged",
+                                           "log incarnation kept"};
   return kNames[static_cast<size_t>(bug)];
 }
 

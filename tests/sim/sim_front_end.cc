@@ -29,18 +29,29 @@ class SimFrontEnd::Directory : public LogNodes {
   // Whether a node answers is told by it.
   void Follow(Placement& placement) { placement_ = &placement; }
 
-  void TakeNodes(const std::vector<KeyValue>& entries) {
+  // Which of them have registered since they were last taken.
+  std::vector<NodeId> TakeNodes(const std::vector<KeyValue>& entries) {
+    std::vector<NodeId> registered;
     for (const KeyValue& entry : entries) {
       v1::NodeRecord record;
       record.ParseFromString(entry.value);
       Known& known = known_[record.node()];
       if (entry.revision > known.revision) {
+        if (known.record.registered_at_ms() != record.registered_at_ms()) {
+          registered.push_back(record.node());
+        }
         known = {record, entry.revision};
         placement_->AddNode({record.node(), static_cast<Tier>(record.tier()), record.name(),
                              record.incarnation(), calls_.at(record.node()).node,
                              record.draining()});
       }
     }
+    return registered;
+  }
+  // How long ago it has registered.
+  Duration SinceStart(NodeId node, TimePoint now) const {
+    const std::chrono::milliseconds at(known_.at(node).record.registered_at_ms());
+    return now.time_since_epoch() - at;
   }
   void TakeSets(const std::vector<KeyValue>& entries) {
     for (const KeyValue& entry : entries) {
@@ -187,12 +198,21 @@ void SimFrontEnd::Refresh(std::function<void(Status)> done) {
         coordinator_.List(kNodesPrefix,
                           [this, sets = *sets, done](const StatusOr<std::vector<KeyValue>>& nodes) {
                             if (nodes.ok()) {
-                              directory_->TakeNodes(*nodes);
+                              const auto registered = directory_->TakeNodes(*nodes);
                               directory_->TakeSets(sets);
+                              NoteStarts(registered);
                             }
                             done(nodes.status());
                           });
       });
+}
+
+// What nodes have lost meanwhile is looked for.
+void SimFrontEnd::NoteStarts(const std::vector<NodeId>& registered) {
+  for (const NodeId node : registered) {
+    joining_ ? front_end_->CompareWith(node)
+             : front_end_->NoteStart(node, directory_->SinceStart(node, cluster_.world.Now()));
+  }
 }
 
 void SimFrontEnd::RefreshUntilDone() {
@@ -213,6 +233,7 @@ void SimFrontEnd::Start(std::function<void(Status)> done) {
 }
 
 void SimFrontEnd::Join(std::function<void(Status)> done) {
+  joining_ = true;
   const auto watch = [this](const char* prefix) {
     return coordinator_.Watch(
         prefix, 0,

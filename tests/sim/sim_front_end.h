@@ -71,6 +71,7 @@ class SimFrontEnd {
   // Learns of all nodes and sets that there are.
   void Refresh(std::function<void(Status)> done);
   void RefreshUntilDone();
+  void NoteStarts(const std::vector<NodeId>& registered);
   void Join(std::function<void(Status)> done);
 
   const Cluster cluster_;
@@ -83,6 +84,7 @@ class SimFrontEnd {
   std::unique_ptr<Others> others_;
   SimCoordinator coordinator_;
   std::unique_ptr<FrontEnd> front_end_;
+  bool joining_ = false;  // or has joined
   std::array<std::unique_ptr<WatchHandle>, 2> watches_;
 };
 

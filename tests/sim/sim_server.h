@@ -19,21 +19,31 @@ struct SimServer {
       : info(node_info),
         process(world, node_info.name, process_id, seed),
         memory(options),
-        log(std::make_unique<MemoryTableLog>(nullptr, node_info.incarnation)) {}
+        log(std::make_unique<MemoryTableLog>(nullptr, node_info.incarnation)),
+        log_incarnation(node_info.incarnation),
+        newest_incarnation_(node_info.incarnation) {}
 
   // All data goes; what comes next is another incarnation's.
   void LoseAll() {
     for (const PageName& name : memory.Names()) {
       memory.Drop(name);
     }
-    memory.SetIncarnation(++info.incarnation);
-    log = std::make_unique<MemoryTableLog>(nullptr, info.incarnation);
+    info.incarnation = ++newest_incarnation_;
+    memory.SetIncarnation(info.incarnation);
+    log_incarnation = info.incarnation;
+    log = std::make_unique<MemoryTableLog>(nullptr, log_incarnation);
+  }
+  // The table log goes, and the data stay. `as_another`: incarnation.
+  void LoseLog(bool as_another) {
+    log_incarnation = as_another ? ++newest_incarnation_ : log_incarnation;
+    log = std::make_unique<MemoryTableLog>(nullptr, log_incarnation);
   }
 
   Placement::NodeInfo info;  // without a node, and as it is meant to be registered
   SimProcess process;
   MemoryNode memory;
   std::unique_ptr<MemoryTableLog> log;
+  Incarnation log_incarnation;
   std::unique_ptr<MemoryNode> stranger;  // answers in its place, as another incarnation
   // What answers: these, or bodies with a planted bug in front of them.
   std::unique_ptr<Node> planted_node;
@@ -44,6 +54,9 @@ struct SimServer {
                           : static_cast<Node&>(memory);
   }
   TableLog& table_log() { return planted_log ? *planted_log : static_cast<TableLog&>(*log); }
+
+ private:
+  Incarnation newest_incarnation_;
 };
 
 // Whether each name stands for one page only, over all nodes and owners. Thread-confined.

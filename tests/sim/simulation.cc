@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "tests/sim/sim_device_client.h"
+#include "tests/sim/sim_entry_client.h"
 #include "vswap/v1/cluster.pb.h"
 
 namespace vswap {
@@ -10,19 +12,20 @@ namespace {
 
 constexpr size_t kWrongMax = 20;
 constexpr uint64_t kSpacePages = 1 << 20;
+constexpr char kEntries[] = "entries";  // the allocated space
 
 }  // namespace
 
-Simulation::Simulation(uint64_t seed, PlantedBug bug)
+Simulation::Simulation(uint64_t seed, PlantedBug bug, Faults faults)
     : seed_(seed),
       bug_(bug),
+      faults_(faults),
       random_(Mix64(seed + 1)),
       network_(world_, Mix64(seed + 2)),
       coordinator_(world_, NextId(), Mix64(seed + 3)),
-      copies_([this](SetId set) { return NodesOf(set); },
-              [this](const PageName& name, History::Content content) {
-                oracles_.at(name.space)->Destroyed(name.offset, content);
-              }) {
+      copies_(
+          [this](SetId set) { return NodesOf(set); },
+          [this](const PageName& name, History::Content content) { Destroyed(name, content); }) {
   shape_.chaos = Millis(1000 + random_.Below(4000));
   shape_.request_interval_max = Millis(4 + random_.Below(30));
   shape_.fault_interval_max = Millis(20 + random_.Below(random_.Below(2) == 0 ? 200 : 1000));
@@ -35,6 +38,11 @@ Simulation::Simulation(uint64_t seed, PlantedBug bug)
                     .delay_max = std::chrono::microseconds(50 + random_.Below(3000)),
                     .late_max = Millis(2 + random_.Below(500))};
   shape_.full_expected = random_.Below(4) == 0;
+  // Few slots, of which there may be none left; or of two stripes.
+  SeededRandom random(Mix64(seed + 6));
+  shape_.entry_slots = random.Below(3) == 0   ? 0
+                       : random.Below(2) == 0 ? 16 + random.Below(32)
+                                              : kStripePages + 8 + random.Below(32);
   network_.SetFaults(shape_.network);
   MakeServers();
 }
@@ -100,7 +108,8 @@ void Simulation::MakeServer(Tier tier) {
           .mode = store ? MemoryNode::Mode::kPhysical : MemoryNode::Mode::kCompressed,
           .capacity_pages = pages,
           .overlap_pages = 4,
-          .incarnation = incarnation}));
+          .incarnation = incarnation,
+          .undo_max = kUnsyncedMax}));
   Register(*servers_.back());
 }
 
@@ -117,7 +126,8 @@ SimFrontEnd::Cluster Simulation::MakeCluster() {
           .physical_copies = shape_.physical_copies,
           .redundancy = {.look = Millis(40 + random_.Below(random_.Below(2) == 0 ? 80 : 400)),
                          .silent_looks_max = static_cast<int>(1 + random_.Below(5))},
-          .compare_every = Millis(300 + Mix64(seed_ + 5) % 3000),
+          .compare_every =
+              Millis(of_owners() ? 20 + Mix64(seed_ + 5) % 200 : 300 + Mix64(seed_ + 5) % 3000),
           .writeback = random_.Below(2) == 0
                            ? std::nullopt
                            : std::optional(Writeback::Options{
@@ -131,7 +141,7 @@ SimFrontEnd::Cluster Simulation::MakeCluster() {
 }
 
 Simulation::Result Simulation::Run() {
-  const uint64_t members = 1 + random_.Below(3);
+  const uint64_t members = of_owners() ? 2 + random_.Below(2) : 1 + random_.Below(3);
   for (uint64_t i = 0; i < members; ++i) {
     members_.push_back(std::make_unique<Member>());
     members_.back()->id = std::string("front-end-") + static_cast<char>('a' + i);
@@ -140,6 +150,9 @@ Simulation::Result Simulation::Run() {
   const uint64_t spaces = 1 + random_.Below(2);
   for (uint64_t i = 0; i < spaces; ++i) {
     MakeClient("space-" + std::to_string(i), "host-a");
+  }
+  if (shape_.entry_slots > 0) {
+    MakeClient(kEntries, "host-a");
   }
   RequestSoon();
   FaultSoon();
@@ -167,6 +180,13 @@ Simulation::Result Simulation::Run() {
     result.wrong.insert(result.wrong.end(), wrong.begin(), wrong.end());
     result.pages_checked += oracle->pages_checked();
   }
+  for (const auto& [space, oracle] : entry_oracles_) {
+    const std::vector<std::string> wrong = oracle->wrong();
+    result.wrong.insert(result.wrong.end(), wrong.begin(), wrong.end());
+    result.pages_checked += oracle->pages_checked();
+    result.counts["changes found done"] += oracle->found_done();
+    result.counts["changes found not done"] += oracle->found_not_done();
+  }
   for (const auto& client : clients_) {
     result.requests += client->answered();
   }
@@ -180,13 +200,6 @@ SimClient& Simulation::MakeClient(const std::string& space, const std::string& h
                          .network = network_,
                          .front_ends = [this] { return FrontEnds(); },
                          .find = [this](const std::string& address) { return Find(address); },
-                         .oracle = [this](SpaceId id) -> SpaceOracle& {
-                           auto& oracle = oracles_[id];
-                           if (oracle == nullptr) {
-                             oracle = std::make_unique<SpaceOracle>(id);
-                           }
-                           return *oracle;
-                         },
                          .on_answer =
                              [this](ShardId shard, Epoch epoch, const SimProcess& process) {
                                NoteOwner(answerers_, shard, epoch, process, "answers");
@@ -196,7 +209,9 @@ SimClient& Simulation::MakeClient(const std::string& space, const std::string& h
   SimClient::Options options;
   options.space = space;
   options.holder = holder;
-  options.space_pages = kSpacePages;
+  const bool entries = space == kEntries;
+  options.kind = entries ? SpaceKind::kAllocated : SpaceKind::kDevice;
+  options.space_pages = entries ? shape_.entry_slots : kSpacePages;
   options.full_expected = shape_.full_expected;
   options.loads_percent = random_.Below(2) == 0 ? 97 : 45;
   options.impatient_permille = random_.Below(3) == 0 ? 300 : 20;
@@ -211,8 +226,26 @@ SimClient& Simulation::MakeClient(const std::string& space, const std::string& h
     }
   }
   const uint64_t id = NextId();
-  clients_.push_back(
-      std::make_unique<SimClient>(std::move(world), std::move(options), id, Mix64(seed_ + id)));
+  const uint64_t seed = Mix64(seed_ + id);
+  if (entries) {
+    clients_.push_back(std::make_unique<SimEntryClient>(
+        std::move(world), std::move(options), id, seed, [this](SpaceId found) -> EntryOracle& {
+          auto& oracle = entry_oracles_[found];
+          if (oracle == nullptr) {
+            oracle = std::make_unique<EntryOracle>(found, shape_.entry_slots);
+          }
+          return *oracle;
+        }));
+  } else {
+    clients_.push_back(std::make_unique<SimDeviceClient>(
+        std::move(world), std::move(options), id, seed, [this](SpaceId found) -> SpaceOracle& {
+          auto& oracle = oracles_[found];
+          if (oracle == nullptr) {
+            oracle = std::make_unique<SpaceOracle>(found);
+          }
+          return *oracle;
+        }));
+  }
   holders_[space] = clients_.back().get();
   clients_.back()->Start();
   return *clients_.back();
@@ -281,6 +314,9 @@ void Simulation::NotePut(const PutPage& page) {
 }
 
 void Simulation::NoteCounters(const FrontEndCounters& counters) {
+  counters_["entries allocated"] += counters.allocated;
+  counters_["allocations without room"] += counters.rejected_allocations;
+  counters_["references added"] += counters.duplicated;
   counters_["pages moved"] += counters.moved;
   counters_["pages rebuilt"] += counters.rebuilt;
   counters_["pages stored with fewer copies"] += counters.stores_degraded;
@@ -320,9 +356,9 @@ void Simulation::NoteFormer(ShardId shard, Epoch epoch, const SimProcess& proces
 }
 
 bool Simulation::failed() const {
-  return !wrong_.empty() || std::ranges::any_of(oracles_, [](const auto& oracle) {
-    return !oracle.second->wrong().empty();
-  });
+  const auto wrong = [](const auto& oracle) { return !oracle.second->wrong().empty(); };
+  return !wrong_.empty() || std::ranges::any_of(oracles_, wrong) ||
+         std::ranges::any_of(entry_oracles_, wrong);
 }
 
 void Simulation::Wrong(const std::string& what) {

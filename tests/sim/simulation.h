@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/sim/entry_oracle.h"
 #include "tests/sim/page_copies.h"
 #include "tests/sim/planted_bugs.h"
 #include "tests/sim/sim_client.h"
@@ -41,7 +42,13 @@ class Simulation {
     double seconds = 0;  // of virtual time
   };
 
-  Simulation(uint64_t seed, PlantedBug bug);
+  // What befalls it.
+  enum class Faults : uint8_t {
+    kAll,
+    kOfOwners,  // front-ends that do not know that they were replaced, and often compare nodes
+  };
+
+  Simulation(uint64_t seed, PlantedBug bug, Faults faults = Faults::kAll);
   ~Simulation();
   // Told of everything that happens, a line each.
   void SetLog(std::function<void(const std::string&)> log);
@@ -51,10 +58,12 @@ class Simulation {
   static constexpr Duration kTick = std::chrono::milliseconds(5);
   // Longer than any fault lasts, and a replica of a log takes to be replaced.
   static constexpr Duration kRepaired = std::chrono::seconds(2);
+  static constexpr size_t kUnsyncedMax = 64;  // changes that a store may lose with its machine
   static std::chrono::milliseconds Millis(uint64_t count) {
     return std::chrono::milliseconds(count);
   }
 
+  bool of_owners() const { return faults_ == Faults::kOfOwners; }
   // What is fixed for a run.
   struct Shape {
     Duration chaos{};
@@ -66,7 +75,8 @@ class Simulation {
     uint32_t log_replicas = 1;
     uint32_t compressed_copies = 1;
     uint32_t physical_copies = 1;
-    bool small = false;  // compressors may have no room for all copies
+    bool small = false;        // compressors may have no room for all copies
+    uint64_t entry_slots = 0;  // of the allocated space; 0: there is none
   };
 
   uint64_t NextId() { return next_id_++; }
@@ -111,6 +121,10 @@ class Simulation {
   void StopServer();
   void LoseServer();
   void LoseData(SimServer& server);
+  void LoseMachine();
+  // Once its logs are elsewhere, and until they are again.
+  void WhileCalm(SimServer& server, std::function<void()> fault);
+  void MachineUp(SimServer& server);
   void EstrangeServer();
   void DrainServer();
   // Waits until the coordinator can be reached.
@@ -141,6 +155,7 @@ class Simulation {
   void StoreAll(const std::vector<SimClient*>& clients);
   void LoadAll(const std::vector<SimClient*>& clients);
   void Compare(SimFrontEnd& front_end);
+  void CompareEntries(FrontEnd& front_end);
   // Pages that entries name there.
   struct Named {
     std::set<PageName> kept;
@@ -156,6 +171,8 @@ class Simulation {
   void GoOn(SimServer& server);
   void NotePut(const PutPage& page);
   void NoteDestroyed(SimServer& server, const PageName& name);
+  void Destroyed(const PageName& name, History::Content content);
+  std::optional<History::Content> ContentAt(SimServer& server, const PageName& name);
   void NoteCounters(const FrontEndCounters& counters);
   void NoteOwner(std::map<std::pair<ShardId, Epoch>, uint64_t>& owners, ShardId shard, Epoch epoch,
                  const SimProcess& process, const char* what);
@@ -169,6 +186,7 @@ class Simulation {
 
   const uint64_t seed_;
   const PlantedBug bug_;
+  const Faults faults_;
   SeededRandom random_;
   ManualExecutor world_;
   SimNetwork network_;
@@ -178,10 +196,11 @@ class Simulation {
   std::vector<std::unique_ptr<SimServer>> servers_;
   std::optional<SimFrontEnd::Cluster> cluster_;
   std::vector<std::unique_ptr<Member>> members_;
-  std::vector<std::unique_ptr<SimFrontEnd>> front_ends_;  // all that ever were
-  std::vector<std::unique_ptr<SimClient>> clients_;       // all that ever were
-  std::map<std::string, SimClient*> holders_;             // who is meant to have each space
-  std::map<SpaceId, std::unique_ptr<SpaceOracle>> oracles_;
+  std::vector<std::unique_ptr<SimFrontEnd>> front_ends_;     // all that ever were
+  std::vector<std::unique_ptr<SimClient>> clients_;          // all that ever were
+  std::map<std::string, SimClient*> holders_;                // who is meant to have each space
+  std::map<SpaceId, std::unique_ptr<SpaceOracle>> oracles_;  // of device spaces
+  std::map<SpaceId, std::unique_ptr<EntryOracle>> entry_oracles_;  // of allocated spaces
   VersionLedger versions_;
   PageCopies copies_;
   std::map<std::pair<ShardId, Epoch>, uint64_t> writers_;    // processes that wrote to logs
@@ -189,6 +208,7 @@ class Simulation {
   std::map<std::string, uint64_t> counters_;                 // of all front-ends
   bool chaos_ = true;
   bool calm_ = false;  // no new faults for a while
+  SimServer* machine_down_ = nullptr;
   std::vector<std::string> wrong_;
 };
 

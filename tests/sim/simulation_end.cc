@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "tests/sim/simulation.h"
 
@@ -101,7 +102,9 @@ void Simulation::End() {
     client->FreeAll();
   }
   AwaitAnswers("all pages are freed", last);
+  LoadAll(last);
   AwaitRest(*last_member.now);
+  CompareEntries(last_member.now->front_end());
   for (const auto& server : servers_) {
     if (!failed() && !server->memory.Names().empty()) {
       Wrong(server->process.name() + " holds pages although everything was freed");
@@ -166,6 +169,31 @@ void Simulation::Compare(SimFrontEnd& front_end) {
       CompareNode(front_end.front_end(), *server);
     }
     CheckTables(front_end.front_end());
+    CompareEntries(front_end.front_end());
+  }
+}
+
+// There are exactly the entries that clients were given, with as many references.
+void Simulation::CompareEntries(FrontEnd& front_end) {
+  const std::map<SpaceId, SpaceCounts> counts = front_end.Counts();
+  for (const auto& [space, oracle] : entry_oracles_) {
+    EntryOracle::References found;
+    for (const auto& shard : front_end.shards()) {
+      shard->Inspect([&, of = space](const EntryTable& table) {
+        table.ForEach([&](SpaceId id, Offset offset, const Entry& entry) {
+          if (id == of && entry.live()) {
+            found[offset] = entry.companion.references();
+          }
+        });
+      });
+    }
+    oracle->Compare(found);
+    const auto counted = counts.find(space);
+    const uint64_t used = counted == counts.end() ? 0 : counted->second.used_slots();
+    if (used != found.size()) {
+      Wrong("space " + std::to_string(space) + " has " + std::to_string(found.size()) +
+            " entries, and counts " + std::to_string(used));
+    }
   }
 }
 
@@ -200,8 +228,11 @@ bool Simulation::MayFail(FrontEnd& front_end, const SimServer& server) {
 
 void Simulation::Fail(SimServer& server) {
   network_.Note("one more failure", server.process.name());
-  switch (random_.Below(3)) {
+  switch (random_.Below(server.info.tier == Tier::kPhysical ? 4 : 3)) {
     case 0:
+      return server.process.SetDown(true);
+    case 3:
+      machine_down_ = &server;
       return server.process.SetDown(true);
     case 1:
       return server.process.Stop();
@@ -211,6 +242,9 @@ void Simulation::Fail(SimServer& server) {
 }
 
 void Simulation::GoOn(SimServer& server) {
+  if (std::exchange(machine_down_, nullptr) != nullptr) {
+    MachineUp(server);
+  }
   server.process.SetDown(false);
   server.process.Continue();
   world_.Advance(kRegistered);

@@ -26,8 +26,14 @@ void Simulation::Fault() {
       &Simulation::MoveSome,        &Simulation::CrashServer,      &Simulation::StopServer,
       &Simulation::LoseServer,      &Simulation::EstrangeServer,   &Simulation::DrainServer,
       &Simulation::DamagePage,      &Simulation::SlowServer,       &Simulation::CutPair,
-      &Simulation::CutPair,         &Simulation::CrashCoordinator, &Simulation::ReplaceClient};
-  (this->*kFaults[random_.Below(std::size(kFaults))])();
+      &Simulation::CutPair,         &Simulation::CrashCoordinator, &Simulation::ReplaceClient,
+      &Simulation::LoseMachine};
+  static constexpr void (Simulation::*kOfOwners[])() = {
+      &Simulation::PauseFrontEnd, &Simulation::PauseFrontEnd, &Simulation::IsolateFrontEnd,
+      &Simulation::IsolateFrontEnd, &Simulation::ReplaceClient};
+  const auto fault = of_owners() ? kOfOwners[random_.Below(std::size(kOfOwners))]
+                                 : kFaults[random_.Below(std::size(kFaults))];
+  (this->*fault)();
 }
 
 // --- Front-ends.
@@ -186,19 +192,37 @@ void Simulation::StopServer() {
   world_.PostAfter(Below(Millis(400)), [&server] { server.process.Continue(); });
 }
 
-void Simulation::NoteDestroyed(SimServer& server, const PageName& name) {
+// Nothing where it is damaged.
+std::optional<History::Content> Simulation::ContentAt(SimServer& server, const PageName& name) {
+  std::optional<History::Content> content;
   server.memory.Get({name}, Lane::kBackground, [&](const StatusOr<GetReply>& got) {
     if (got->pages[0].code == PageCode::kOk) {
-      copies_.NoteDestroyed(server.info.id, name, History::ContentOf(PlainBytes(*got, 0)));
+      content = History::ContentOf(PlainBytes(*got, 0));
     }
   });
+  return content;
+}
+
+void Simulation::NoteDestroyed(SimServer& server, const PageName& name) {
+  if (const auto content = ContentAt(server, name)) {
+    copies_.NoteDestroyed(server.info.id, name, *content);
+  }
+}
+
+// Every copy of it.
+void Simulation::Destroyed(const PageName& name, History::Content content) {
+  if (const auto entries = entry_oracles_.find(name.space); entries != entry_oracles_.end()) {
+    entries->second->Destroyed(name.offset, content);
+  } else {
+    oracles_.at(name.space)->Destroyed(name.offset, content);
+  }
 }
 
 bool Simulation::MayLose(const SimServer& server) {
   const auto here = [&](const v1::LogReplica& replica) { return replica.node() == server.info.id; };
   const auto sound_elsewhere = [&](const v1::LogReplica& replica) {
     return replica.full() && !here(replica) &&
-           servers_[replica.node() - 1]->info.incarnation == replica.incarnation();
+           servers_[replica.node() - 1]->log_incarnation == replica.incarnation();
   };
   bool may = true;
   coordinator_.memory.List("shards/", [&](const StatusOr<std::vector<KeyValue>>& found) {
@@ -219,16 +243,59 @@ void Simulation::LoseServer() {
   if (server.info.tier == Tier::kCompressed) {
     return LoseData(server);
   }
-  if (shape_.log_replicas < 2 || random_.Below(3) != 0) {
+  if (random_.Below(3) == 0) {
+    WhileCalm(server, [this, &server] { LoseData(server); });
+  }
+}
+
+// A store's machine, that did not sync its log: it comes back with the data, the last changes
+// perhaps excepted, and no log.
+void Simulation::LoseMachine() {
+  SimServer& server = AnyServer();
+  if (server.info.tier == Tier::kCompressed || random_.Below(2) != 0) {
+    return;
+  }
+  WhileCalm(server, [this, &server] {
+    network_.Note("machine down", server.process.name());
+    server.process.SetDown(true);
+    world_.PostAfter(Below(Millis(300)), [this, &server] { MachineUp(server); });
+  });
+}
+
+void Simulation::MachineUp(SimServer& server) {
+  network_.Note("machine up", server.process.name());
+  std::map<PageName, History::Content> before;
+  for (const PageName& name : server.memory.Names()) {
+    if (const auto content = ContentAt(server, name)) {
+      before[name] = *content;
+    }
+  }
+  // Where there is little room, there may be none for another copy of what is missing then.
+  const uint64_t unsynced = shape_.small ? 0 : random_.Below(kUnsyncedMax + 1);
+  server.memory.Undo(random_.Below(2) == 0 ? 0 : unsynced);
+  for (const PageName& name : server.memory.Names()) {
+    before.erase(name);
+  }
+  for (const auto& [name, content] : before) {
+    network_.Note("page not synced", server.process.name());
+    copies_.NoteDestroyed(server.info.id, name, content);
+  }
+  server.LoseLog(bug_ != PlantedBug::kLogIncarnationKept);
+  server.process.SetDown(false);
+  Register(server);
+}
+
+void Simulation::WhileCalm(SimServer& server, std::function<void()> fault) {
+  if (shape_.log_replicas < 2) {
     return;
   }
   // Its logs are elsewhere only once no earlier fault is being repaired, and until this one is.
   calm_ = true;
   network_.Note("calm", "");
   network_.SetFaults({});
-  world_.PostAfter(kRepaired, [this, &server] {
+  world_.PostAfter(kRepaired, [this, &server, fault = std::move(fault)] {
     if (chaos_ && MayLose(server)) {
-      LoseData(server);
+      fault();
     }
     world_.PostAfter(kRepaired, [this] {
       calm_ = false;
@@ -286,6 +353,10 @@ void Simulation::Register(SimServer& server) {
     record.set_name(server.info.name);
     record.set_machine(server.info.name);
     record.set_incarnation(server.info.incarnation);
+    record.set_log_incarnation(server.log_incarnation);
+    record.set_registered_at_ms(static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(world_.Now().time_since_epoch())
+            .count()));
     if (!RegisterNode(coordinator, record).ok()) {
       Wrong(server.info.name + " could not be registered");
     }

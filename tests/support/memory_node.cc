@@ -107,6 +107,7 @@ PutOutcome MemoryNode::Keep(const PutPage& page) {
   if (!records_.contains(page.name) && records_.size() >= room) {
     return {PageCode::kResourceExhausted, 0};
   }
+  NoteChange(page.name);
   records_[page.name] = std::move(record);
   return {PageCode::kOk, stored_bytes};
 }
@@ -166,9 +167,34 @@ StatusOr<Incarnation> MemoryNode::DoDelete(const std::vector<PageName>& names) {
   VSWAP_RETURN_IF_ERROR(ValidateNames(names));
   MutexLock lock(mutex_);
   for (const PageName& name : names) {
+    NoteChange(name);
     records_.erase(name);
   }
   return incarnation_;
+}
+
+void MemoryNode::NoteChange(const PageName& name) {
+  if (options_.undo_max == 0) {
+    return;
+  }
+  const auto it = records_.find(name);
+  before_.emplace_back(name, it == records_.end() ? std::nullopt : std::optional(it->second));
+  if (before_.size() > options_.undo_max) {
+    before_.pop_front();
+  }
+}
+
+void MemoryNode::Undo(size_t changes) {
+  MutexLock lock(mutex_);
+  for (; changes > 0 && !before_.empty(); --changes) {
+    auto& [name, record] = before_.back();
+    if (record) {
+      records_[name] = *std::move(record);
+    } else {
+      records_.erase(name);
+    }
+    before_.pop_back();
+  }
 }
 
 // The cursor is the last name listed.
@@ -204,6 +230,7 @@ StatusOr<VerifyReply> MemoryNode::DoVerify(const std::vector<PageName>& names) {
 void MemoryNode::SetIncarnation(Incarnation incarnation) {
   MutexLock lock(mutex_);
   incarnation_ = incarnation;
+  before_.clear();
 }
 
 uint64_t MemoryNode::verified() {

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <deque>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "services/cluster/node.h"
@@ -25,6 +28,7 @@ class MemoryNode : public Node {
     uint64_t overlap_pages = 64;  // on top, for pages that replace another
     Incarnation incarnation = 1;
     Executor* executor = nullptr;
+    size_t undo_max = 0;  // changes that can be taken back
   };
   // For each kind of call.
   struct Faults {
@@ -54,6 +58,9 @@ class MemoryNode : public Node {
   std::vector<PageName> Names();
   // What can happen to a record; false where it is not held.
   bool Drop(const PageName& name);
+  // Takes back the last puts and deletes, up to so many, as where a machine goes down before its
+  // disk has them: what was put is gone, and what was deleted is back.
+  void Undo(size_t changes);
   bool FlipByte(const PageName& name, size_t index);
   // Puts other content in place of the record's, with checksums that match: a wrong page that only
   // somebody who knows the right one can tell.
@@ -72,6 +79,8 @@ class MemoryNode : public Node {
   void Answer(StatusOr<T> answer, Callback<T> done);
   StatusOr<PutReply> DoPut(const std::vector<PutPage>& pages);
   PutOutcome Keep(const PutPage& page) REQUIRES(mutex_);
+  // The record is about to change.
+  void NoteChange(const PageName& name) REQUIRES(mutex_);
   // kOk: `record` is what is to be kept of the page.
   PageCode Prepare(const PutPage& page, Record& record) const;
   StatusOr<GetReply> DoGet(const std::vector<PageName>& names);
@@ -84,6 +93,8 @@ class MemoryNode : public Node {
   Mutex mutex_;
   Incarnation incarnation_ GUARDED_BY(mutex_);
   std::map<PageName, Record> records_ GUARDED_BY(mutex_);
+  // Before the last changes, oldest first.
+  std::deque<std::pair<PageName, std::optional<Record>>> before_ GUARDED_BY(mutex_);
   uint64_t corrupt_pages_ GUARDED_BY(mutex_) = 0;
   uint64_t verified_ GUARDED_BY(mutex_) = 0;
 };
