@@ -227,6 +227,9 @@ std::optional<LogKeeper::Change> LogKeeper::FindChange(Kept& kept,
   if (leaving && steady >= wanted) {
     return Without(kept, leaving->first, leaving->second);
   }
+  if (sound >= wanted) {
+    kept.refused = 0;
+  }
   if (sound + filling >= wanted || heard == 0 || filled_now >= kFillingMax) {
     return std::nullopt;
   }

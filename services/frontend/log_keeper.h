@@ -56,7 +56,8 @@ class LogKeeper : public std::enable_shared_from_this<LogKeeper> {
     bool degraded = false;     // full replicas: too few are heard, or two are on one machine
     bool without_log = false;  // they are all gone
     std::map<TableLog*, std::pair<Sequence, int>> silent;  // the write it keeps waiting, looks
-    NodeId refused = 0;  // the last one that is heard and let a write wait for too long
+    // The last one that is heard and let a write wait for too long, until there are enough others.
+    NodeId refused = 0;
   };
   struct Change {
     v1::ShardRecord record;

@@ -94,50 +94,51 @@ class Damage : public ChaosCluster {
     }
     return {};
   }
-  // Its pages and its logs are then the only ones.
-  void LoseTheOtherStores() {
+  // The pages and logs of store/1 are then the only ones.
+  void ExpectKeptWithoutTheOtherStores() {
+    ExpectProgress();
+    AwaitRedundancy();
     for (const char* const store : {"store/2", "store/3"}) {
       cluster_.Destroy(store);
       cluster_.Restart(store);
       ExpectProgress();
       AwaitRedundancy();
-      EXPECT_GT(Node()["log_replicas"], 0);
     }
+    EXPECT_GT(Node()["log_replicas"], 0);
+    EXPECT_EQ(known_->LoadAll()[Kind::kNoise].right, kPages);
+    Check();
+  }
+  // Nobody loads the damaged pages before their other copies go, one store after the other.
+  void ExpectMendedBeforeRedundancyIsFull() {
+    EXPECT_GT(DamageStoreFiles(), 0);
+    ExpectKeptWithoutTheOtherStores();
+  }
+  void ExpectKeptWhereTheMachineGoesDown() {
+    const uint64_t incarnation = Node()["incarnation"];
+    MachineGoesDown("store/1");
+    cluster_.Restart("store/1");
+    ExpectKeptWithoutTheOtherStores();
+    EXPECT_EQ(Node()["incarnation"], incarnation);
+    EXPECT_NE(Node()["log_incarnation"], incarnation);
   }
 
   std::unique_ptr<KnownPages> known_;
 };
 
+// Of a machine that went down the log is not believed, and the pages are copies as before.
 TEST_F(Damage, CostsNoPage) {
   Start();
-  for (const std::string& of : OneOrAll({"a compressor's file", "a store's files"})) {
-    std::printf("damage %s\n", of.c_str());
+  for (const std::string& of :
+       OneOrAll({"a compressor", "a store", "a store, and the others go", "a store's machine"})) {
+    std::printf("damage of %s\n", of.c_str());
     ForEach(&Tenant::Resume);
-    ExpectServed(of == "a store's files" ? DamageStoreFiles() : DamageCompressorFile());
-  }
-}
-
-// Nobody loads the damaged pages before their other copies go, one store after the other. Of a
-// machine that went down the log is not believed, and the pages are copies as before.
-TEST_F(Damage, IsMendedBeforeRedundancyIsFull) {
-  Start();
-  for (const std::string& what : OneOrAll({"damaged", "down"})) {
-    std::printf("store/1: %s\n", what.c_str());
-    const uint64_t incarnation = Node()["incarnation"];
-    if (what == "damaged") {
-      EXPECT_GT(DamageStoreFiles(), 0);
+    if (of == "a compressor" || of == "a store") {
+      ExpectServed(of == "a store" ? DamageStoreFiles() : DamageCompressorFile());
     } else {
-      MachineGoesDown("store/1");
-      cluster_.Restart("store/1");
+      of == "a store's machine" ? ExpectKeptWhereTheMachineGoesDown()
+                                : ExpectMendedBeforeRedundancyIsFull();
     }
-    ExpectProgress();
-    AwaitRedundancy();
-    EXPECT_EQ(Node()["incarnation"], incarnation);
-    EXPECT_EQ(Node()["log_incarnation"] == incarnation, what == "damaged");
-    LoseTheOtherStores();
-    EXPECT_EQ(known_->LoadAll()[Kind::kNoise].right, kPages);
   }
-  Check();
 }
 
 // All of them at once, so that no log is left; but the front-ends have the tables.
