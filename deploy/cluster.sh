@@ -14,16 +14,18 @@ usage: deploy/cluster.sh up --dir DIR [--frontends N] [--compressors N] [--store
        deploy/cluster.sh down --dir DIR
 
 up waits until the cluster serves and writes DIR/cluster.env: VSWAP_FRONTENDS (HOST:PORT,..., as the plugin and libvswap
-take it; vswapctl takes one of them), VSWAP_ETCD and VSWAP_PID_ROLE_N of each process. ROLE: frontend, compressor, store, etcd; N from 1. Each process counts as a machine of
-its own. kill is SIGKILL, stop and cont are SIGSTOP and SIGCONT, restart starts what was killed, at the same address;
-destroy is SIGKILL and the loss of all that the process kept: restarted, it comes back empty.
+take it; vswapctl takes one of them), VSWAP_ETCD and VSWAP_PID_ROLE_N of each process. ROLE: frontend, compressor,
+store, etcd; N from 1. Each process counts as a machine of its own. kill is SIGKILL, stop and cont are SIGSTOP and
+SIGCONT, restart starts what was killed, at the same address; destroy is SIGKILL and the loss of all that the process
+kept: restarted, it comes back empty.
 --netns: each process in a network namespace of its own, with an address of 10.A.B.0/24 that only this machine reaches,
 through a bridge; A and B differ between clusters, and down removes it all. cut takes a process' link down, as if its cable
 were pulled, join takes it up again. Needs root and iproute2.
 --store-disk: each store's data on a file system of its own and of that size, in memory, at DIR/store-N, which can so be
 filled; down unmounts it. Needs root.
-All front-ends serve, each a part of the shards. --shards N: of the table (default 256). --replicas N: copies of pages and of the table logs, on different
-machines (default 2). The last line of status tells whether everything has as many copies as are wanted.
+All front-ends serve, each a part of the shards. --shards N: of the table (default 256). --replicas N: copies of pages
+and of the table logs, on different machines (default 2). The last line of status tells whether everything has as many
+copies as are wanted.
 END
 }
 
