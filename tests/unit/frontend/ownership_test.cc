@@ -144,6 +144,8 @@ class Member : public Peers {
 
   // No new one is granted once this one is over, until it may be.
   void GrantLease(bool granted) { lease_of_.stopped = !granted; }
+  // The coordinator cannot be reached with a transaction, until it can be.
+  void FailCommits(bool fail) { lease_of_.fail_commits = fail; }
   // It hears of the shards' records by which it joins that much later.
   void ListShardsLate(Duration late) { lease_of_.shards_late = late; }
 
@@ -172,6 +174,9 @@ class Member : public Peers {
       });
     }
     void Commit(Transaction transaction, Callback<TransactionReply> done) override {
+      if (fail_commits) {
+        return done(MakeError(StatusCode::kUnavailable, "the coordinator is away"));
+      }
       coordinator_.Commit(std::move(transaction), std::move(done));
     }
     void GrantLease(Duration ttl, std::function<void(Status)> lost, Callback<Lease> done) override {
@@ -192,6 +197,7 @@ class Member : public Peers {
     }
     LeaseId lease = 0;
     bool stopped = false;
+    bool fail_commits = false;
     std::function<void()> on_nodes_listed;
     Duration shards_late{};
 
@@ -802,6 +808,51 @@ TEST_F(OneIsAhead, AndTheOtherAnswersLate) {
   Behind().executor = &b->executor();
   RunUntil([&] { return b->owned() == kShards; });
   EXPECT_EQ(Loaded(*b), 1u);
+}
+
+// It has some of the writes. With none that is full within reach the shard waits, and is served
+// once there is one.
+TEST_F(OwnershipTest, AReplicaThatIsBeingFilledIsNeverASource) {
+  auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  FrontEndClient client = Open(*a);
+  ASSERT_TRUE(Store(*a, client, 0, 1).status.ok());
+  const ShardId shard = client.ShardAt(0);
+  Kill(a);
+  v1::ShardRecord record = RecordOf(shard);
+  ASSERT_EQ(record.replicas_size(), 2);
+  record.mutable_replicas(0)->set_full(false);
+  Put(ShardKey(shard), record.SerializeAsString());
+  CutLog& full = cut_[record.replicas(1).node() - 1];
+  full.fails = StatusCode::kUnavailable;
+  const auto b = Make("b");
+  Run(std::chrono::seconds(20));
+  EXPECT_EQ(b->owned(), kShards - 1);
+  EXPECT_EQ(b->front_end().shards_waiting(), 1u);
+  full.fails = StatusCode::kOk;
+  RunUntil([&] { return b->owned() == kShards; });
+  client.SetEpochs(*b->front_end().GetShardMap());
+  EXPECT_EQ(*Load(*b, client, 0), PlainOf({1, 0, 1}, true));
+}
+
+// What the other replica has accepted is not acknowledged before the record names it alone.
+TEST_F(OwnershipTest, NothingCountsOnOtherReplicasBeforeTheRecordNamesThem) {
+  const auto a = Make("a");
+  RunUntil([&] { return a->started(); });
+  FrontEndClient client = Open(*a);
+  const ShardId shard = client.ShardAt(0);
+  const NodeId lost = FullOn(shard).front();
+  cut_[lost - 1].cut = true;
+  a->FailCommits(true);
+  std::optional<MutationResult> result;
+  const StoreCall call = client.MakeStore({{0, PlainOf({1, 0, 1}, true)}});
+  a->front_end().Store(call, [&](const MutationResult& answer) { result = answer; });
+  Run(std::chrono::seconds(20));
+  EXPECT_FALSE(result.has_value());
+  a->FailCommits(false);
+  RunUntil([&] { return result.has_value(); });
+  EXPECT_TRUE(result->status.ok());
+  EXPECT_EQ(std::ranges::count(FullOn(shard), lost), 0);
 }
 
 TEST_F(OwnershipTest, TheLastFullReplicaIsNeverRemoved) {
