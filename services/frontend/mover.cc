@@ -11,7 +11,7 @@
 namespace vswap {
 namespace {
 
-constexpr size_t kYieldingPagesMax = 128;
+constexpr size_t kYieldingPagesMax = 32;
 constexpr int kYieldingRests = 3;
 constexpr Duration kYieldingRestMax = std::chrono::seconds(1);
 
