@@ -470,10 +470,9 @@ void Shard::RaiseToken(SpaceId space, Token token, std::function<void(Status)> d
   Status refusal;
   {
     MutexLock lock(mutex_);
-    Token& current = failed_ ? token : tokens_[space];
     if (failed_) {
       refusal = NotServing();
-    } else if (token < current) {
+    } else if (Token& current = tokens_[space]; token < current) {
       refusal = MakeError(ErrorReason::kFenced, "the space has been opened again meanwhile");
     } else {
       if (token > current) {

@@ -21,6 +21,9 @@ class KnownPages {
     uint64_t wrong = 0;
   };
 
+  // What is stored in one call lies on one set: few, so that all sets have some.
+  static constexpr uint32_t kTogether = 10;
+
   KnownPages(const std::string& frontends, const std::string& space);
 
   // Stores new pages, and says how many were not refused.

@@ -13,8 +13,7 @@ namespace {
 
 using Kind = KnownPages::Kind;
 
-// What is stored in one call lies on one set: few, so that all sets have some.
-constexpr uint32_t kTogether = 10;
+constexpr uint32_t kTogether = KnownPages::kTogether;
 
 class FullCluster : public ChaosCluster {
  protected:

@@ -226,4 +226,69 @@ void SimClient::End(const OpPtr& op) {
 
 void SimClient::Wrong(const std::string& what) { world_.wrong(process_.name() + ": " + what); }
 
+// --- What kinds of requests have in common.
+
+void SimClient::LoadPages(const std::vector<Offset>& offsets, const LoadCheck& check) {
+  const OpPtr op = MakeOp("load", offsets, offsets.front());
+  op->send = [this, check](const OpPtr& sent, SimFrontEnd& to) {
+    AskLoad(sent, to, [this, check, offsets = sent->offsets](const LoadReply& reply) {
+      CheckPages(check, offsets, reply);
+    });
+  };
+  op->over = check.over;
+  Begin(op);
+}
+
+void SimClient::CheckPages(const LoadCheck& check, const std::vector<Offset>& offsets,
+                           const LoadReply& reply) {
+  if (!reply.status.ok()) {
+    Wrong("a load was refused: " + std::string(MessageOf(reply.status)));
+  }
+  for (size_t i = 0; i < reply.pages.size(); ++i) {
+    const PageOut& page = reply.pages[i];
+    if (page.code == PageCode::kOk) {
+      const auto plain = client_->Plain(offsets[i], page);
+      plain ? check.page(offsets[i], *plain) : Wrong("a page does not match its checksum");
+    } else if (page.code == PageCode::kNotFound && check.none != nullptr) {
+      check.none(offsets[i]);
+    } else if (page.code == PageCode::kDataLoss) {
+      check.lost(offsets[i]);
+    } else if (page.code != PageCode::kUnavailable || answers_expected_) {
+      Wrong("a load was answered with " + std::string(Name(page.code)));
+    }
+  }
+}
+
+StoreCall SimClient::MakeStore(const Op& op, const std::function<History::Content()>& next,
+                               std::vector<History::Content>* contents) {
+  std::vector<ContentAt> pages;
+  for (const Offset offset : op.offsets) {
+    const uint64_t dice = random_.Below(10);
+    contents->push_back(dice == 0 ? 0 : next());
+    pages.push_back(
+        {offset, History::MakeContent(client_->space(), offset, contents->back(), dice < 8)});
+  }
+  StoreCall call = FrontEndClient::MakeStore(op.header, std::move(pages));
+  call.extents = ExtentsOf(op.offsets);
+  call.whole = random_.Below(4) == 0 && IsFolio(call.extents);
+  return call;
+}
+
+void SimClient::MarkChanging(const OpPtr& op) {
+  for (const Offset offset : op->offsets) {
+    changing_[offset] = 1;
+  }
+  op->over = [this, offsets = op->offsets] {
+    for (const Offset offset : offsets) {
+      changing_.erase(offset);
+    }
+  };
+}
+
+Sequence SimClient::SpareSequence(Offset of_shard) {
+  const RequestHeader spare = client_->Next(of_shard);
+  client_->Answered(spare);
+  return spare.sequence;
+}
+
 }  // namespace vswap

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/model/history.h"
 #include "tests/sim/sim_front_end.h"
 #include "tests/sim/sim_network.h"
 #include "tests/support/front_end_client.h"
@@ -120,13 +121,22 @@ class SimClient {
   static MutationDone AnswerWith(Callback<MutationResult> answer) {
     return [answer = std::move(answer)](const MutationResult& result) { answer(result); };
   }
-  void AskLoad(const OpPtr& op, SimFrontEnd& to, std::function<void(const LoadReply&)> heard);
-  // Whether a store of these may ask for all or nothing.
-  static bool IsFolio(const std::vector<Extent>& extents) {
-    const Extent& first = extents.front();
-    return extents.size() == 1 && std::has_single_bit(first.pages) &&
-           first.offset % first.pages == 0;
-  }
+  // Who is told of each page of a load, and that it is over.
+  struct LoadCheck {
+    std::function<void(Offset, const PageBytes&)> page;
+    std::function<void(Offset)> none;  // no entry; null: that is wrong
+    std::function<void(Offset)> lost;
+    std::function<void()> over;
+  };
+  void LoadPages(const std::vector<Offset>& offsets, const LoadCheck& check);
+  // A store to the request's slots, some of which get zeros (0), the others a new content each; now
+  // and then of all or nothing.
+  StoreCall MakeStore(const Op& op, const std::function<History::Content()>& next,
+                      std::vector<History::Content>* contents);
+  // Until it is over.
+  void MarkChanging(const OpPtr& op);
+  // A sequence that no request of the client has.
+  Sequence SpareSequence(Offset of_shard);
   void Wrong(const std::string& what);
 
   const World world_;
@@ -158,6 +168,15 @@ class SimClient {
   void AskForMap();
   void Learn(const ShardMap& map);
 
+  void AskLoad(const OpPtr& op, SimFrontEnd& to, std::function<void(const LoadReply&)> heard);
+  void CheckPages(const LoadCheck& check, const std::vector<Offset>& offsets,
+                  const LoadReply& reply);
+  // Whether a store of these may ask for all or nothing.
+  static bool IsFolio(const std::vector<Extent>& extents) {
+    const Extent& first = extents.front();
+    return extents.size() == 1 && std::has_single_bit(first.pages) &&
+           first.offset % first.pages == 0;
+  }
   void Send(const OpPtr& op);
   // Whether this is the answer that the request waits for; then it is over.
   bool Take(const OpPtr& op, Epoch epoch, const SimProcess& from, const Status& status);

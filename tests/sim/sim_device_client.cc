@@ -70,31 +70,22 @@ void SimDeviceClient::FreeAll() {
 }
 
 void SimDeviceClient::Load(const std::vector<Offset>& offsets) {
-  const OpPtr op = MakeOp("load", offsets, offsets.front());
   const SpaceOracle::Load load = oracle_->BeginLoad(client_->token());
-  op->send = [this, load](const OpPtr& sent, SimFrontEnd& to) {
-    AskLoad(sent, to, [this, load, offsets = sent->offsets](const LoadReply& reply) {
-      OnLoaded(load, offsets, reply);
-    });
-  };
-  op->over = [this, load] { oracle_->EndLoad(load); };
-  Begin(op);
+  LoadPages(offsets, {.page =
+                          [this, load](Offset offset, const PageBytes& bytes) {
+                            oracle_->CheckPage(load, offset, bytes);
+                          },
+                      .none = nullptr,
+                      .lost = [this, load](Offset offset) { oracle_->CheckLost(load, offset); },
+                      .over = [this, load] { oracle_->EndLoad(load); }});
 }
 
 void SimDeviceClient::Store(const std::vector<Offset>& offsets) {
   const OpPtr op = MakeOp("store", offsets, offsets.front());
   std::vector<History::Content> contents;
-  std::vector<ContentAt> pages;
-  for (const Offset offset : offsets) {
-    const uint64_t dice = random_.Below(10);
-    contents.push_back(dice == 0 ? 0 : oracle_->NewContent());
-    pages.push_back(
-        {offset, History::MakeContent(client_->space(), offset, contents.back(), dice < 8)});
-  }
+  const StoreCall call = MakeStore(
+      *op, [this] { return oracle_->NewContent(); }, &contents);
   const auto change = oracle_->BeginChange(client_->token(), offsets, contents);
-  StoreCall call = FrontEndClient::MakeStore(op->header, std::move(pages));
-  call.extents = ExtentsOf(offsets);
-  call.whole = random_.Below(4) == 0 && IsFolio(call.extents);
   op->send = [this, change, call](const OpPtr& sent, SimFrontEnd& to) {
     SendStore(sent, to, change, call);
   };
@@ -110,19 +101,10 @@ void SimDeviceClient::Free(const std::vector<Offset>& offsets) {
 }
 
 void SimDeviceClient::Change(const OpPtr& op, const SpaceOracle::ChangePtr& change) {
-  for (const Offset offset : op->offsets) {
-    changing_[offset] = 1;
-  }
+  MarkChanging(op);
   op->given_up = [change] { SpaceOracle::GiveUp(*change); };
-  op->over = [this, offsets = op->offsets] {
-    for (const Offset offset : offsets) {
-      changing_.erase(offset);
-    }
-  };
   if (options_.bug == PlantedBug::kDuplicateAppliedTwice) {
-    const RequestHeader spare = client_->Next(op->offsets.front());
-    client_->Answered(spare);
-    spare_ = spare.sequence;
+    spare_ = SpareSequence(op->offsets.front());
   }
   Begin(op);
 }
@@ -197,25 +179,6 @@ void SimDeviceClient::OnFreed(const Op& op, SpaceOracle::Change& change,
   for (size_t i = 0; i < op.offsets.size(); ++i) {
     oracle_->EndPage(change, i,
                      result.status.ok() ? History::Outcome::kApplied : History::Outcome::kMaybe);
-  }
-}
-
-void SimDeviceClient::OnLoaded(const SpaceOracle::Load& load, const std::vector<Offset>& offsets,
-                               const LoadReply& reply) {
-  if (!reply.status.ok()) {
-    Wrong("a load was refused: " + std::string(MessageOf(reply.status)));
-  }
-  for (size_t i = 0; i < reply.pages.size(); ++i) {
-    const PageOut& page = reply.pages[i];
-    if (page.code == PageCode::kOk) {
-      const auto plain = client_->Plain(offsets[i], page);
-      plain ? oracle_->CheckPage(load, offsets[i], *plain)
-            : Wrong("a page does not match its checksum");
-    } else if (page.code == PageCode::kDataLoss) {
-      oracle_->CheckLost(load, offsets[i]);
-    } else if (page.code != PageCode::kUnavailable || answers_expected_) {
-      Wrong("a load was answered with " + std::string(Name(page.code)));
-    }
   }
 }
 

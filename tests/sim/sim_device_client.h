@@ -43,8 +43,6 @@ class SimDeviceClient : public SimClient {
   void OnFreed(const Op& op, SpaceOracle::Change& change, const MutationResult& result);
   // Whether it was done, as far as the answer to the whole request tells.
   void CheckAnswer(const SpaceOracle::Change& change, const MutationResult& result);
-  void OnLoaded(const SpaceOracle::Load& load, const std::vector<Offset>& offsets,
-                const LoadReply& reply);
 
   const std::function<SpaceOracle&(SpaceId)> find_oracle_;
   SpaceOracle* oracle_ = nullptr;

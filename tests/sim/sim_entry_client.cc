@@ -136,51 +136,24 @@ void SimEntryClient::FreeAll() {
 }
 
 void SimEntryClient::Load(const std::vector<Offset>& offsets) {
-  const OpPtr op = MakeOp("load", offsets, offsets.front());
   const EntryOracle::Load load = oracle_->BeginLoad(client_->token());
-  op->send = [this, load](const OpPtr& sent, SimFrontEnd& to) {
-    AskLoad(sent, to, [this, load, offsets = sent->offsets](const LoadReply& reply) {
-      OnLoaded(load, offsets, reply);
-    });
-  };
-  op->over = [this, load] { oracle_->EndLoad(load); };
-  Begin(op);
-}
-
-void SimEntryClient::OnLoaded(const EntryOracle::Load& load, const std::vector<Offset>& offsets,
-                              const LoadReply& reply) {
-  if (!reply.status.ok()) {
-    Wrong("a load was refused: " + std::string(MessageOf(reply.status)));
-  }
-  for (size_t i = 0; i < reply.pages.size(); ++i) {
-    const PageOut& page = reply.pages[i];
-    if (page.code == PageCode::kOk) {
-      const auto plain = client_->Plain(offsets[i], page);
-      plain ? oracle_->CheckPage(load, offsets[i], {page.code, *plain})
-            : Wrong("a page does not match its checksum");
-    } else if (page.code == PageCode::kNotFound) {
-      oracle_->CheckPage(load, offsets[i], {page.code, {}});
-    } else if (page.code == PageCode::kDataLoss) {
-      oracle_->CheckLost(load, offsets[i]);
-    } else if (page.code != PageCode::kUnavailable || answers_expected_) {
-      Wrong("a load was answered with " + std::string(Name(page.code)));
-    }
-  }
+  LoadPages(offsets, {.page =
+                          [this, load](Offset offset, const PageBytes& bytes) {
+                            oracle_->CheckPage(load, offset, {PageCode::kOk, bytes});
+                          },
+                      .none =
+                          [this, load](Offset offset) {
+                            oracle_->CheckPage(load, offset, {PageCode::kNotFound, {}});
+                          },
+                      .lost = [this, load](Offset offset) { oracle_->CheckLost(load, offset); },
+                      .over = [this, load] { oracle_->EndLoad(load); }});
 }
 
 void SimEntryClient::Store(const std::vector<Offset>& offsets) {
   const OpPtr op = MakeOp("store", offsets, offsets.front());
   std::vector<History::Content> contents;
-  std::vector<ContentAt> pages;
-  for (const Offset offset : offsets) {
-    const uint64_t dice = random_.Below(10);
-    contents.push_back(dice == 0 ? 0 : oracle_->NewContent());
-    pages.push_back(
-        {offset, History::MakeContent(client_->space(), offset, contents.back(), dice < 8)});
-  }
-  StoreCall call = FrontEndClient::MakeStore(op->header, std::move(pages));
-  call.extents = ExtentsOf(offsets);
-  call.whole = random_.Below(4) == 0 && IsFolio(call.extents);
+  const StoreCall call = MakeStore(
+      *op, [this] { return oracle_->NewContent(); }, &contents);
   Change(op, oracle_->BeginStore(client_->token(), offsets, contents), call.whole,
          [call](FrontEnd& front_end, const RequestHeader& header, MutationDone done) {
            StoreCall now = call;
@@ -232,23 +205,14 @@ void SimEntryClient::Free(const std::vector<Offset>& offsets) {
 void SimEntryClient::Change(const OpPtr& op, const EntryOracle::ChangePtr& change, bool whole,
                             Effect effect) {
   op->may_give_up = false;
-  for (const Offset offset : op->offsets) {
-    changing_[offset] = 1;
-  }
-  op->over = [this, offsets = op->offsets] {
-    for (const Offset offset : offsets) {
-      changing_.erase(offset);
-    }
-  };
+  MarkChanging(op);
   const EntryOracle::Kind kind = change->kind;
   const bool frees_twice = options_.bug == PlantedBug::kFreeAppliedTwice;
   const bool allocates_twice = options_.bug == PlantedBug::kAllocationAppliedTwice;
   const bool applied_twice = (frees_twice && kind == EntryOracle::Kind::kFree) ||
                              (allocates_twice && kind == EntryOracle::Kind::kAllocate);
   if (frees_twice || allocates_twice) {
-    const RequestHeader spare = client_->Next(0);
-    client_->Answered(spare);
-    spare_ = spare.sequence;
+    spare_ = SpareSequence(0);
   }
   op->send = [this, change, whole, applied_twice, effect = std::move(effect)](const OpPtr& sent,
                                                                               SimFrontEnd& to) {

@@ -45,8 +45,6 @@ class SimEntryClient : public SimClient {
   void Change(const OpPtr& op, const EntryOracle::ChangePtr& change, bool whole, Effect effect);
   void OnChanged(const Op& op, EntryOracle::Change& change, bool whole,
                  const MutationResult& result);
-  void OnLoaded(const EntryOracle::Load& load, const std::vector<Offset>& offsets,
-                const LoadReply& reply);
 
   const std::function<EntryOracle&(SpaceId)> find_oracle_;
   EntryOracle* oracle_ = nullptr;
